@@ -1,0 +1,49 @@
+# Head Start. `make help` lists what there is. Without make, the README gives the plain commands.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab serve check format clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+book: $(READY)  ## execute the lessons and build the website (nothing that has not changed is executed again)
+	@rm -rf _build/html
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@echo
+	@echo "The site is in _build/html. Open _build/html/index.html in a browser, or run: make serve"
+
+test: $(READY)  ## all tests of the package, of the site if it is built, and every lesson
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests lessons
+
+lab: $(READY)  ## JupyterLab, opened on the first lesson
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/lessons/01_the_specialist.ipynb
+
+serve: book  ## show the website at http://127.0.0.1:8000
+	@echo "http://127.0.0.1:8000  (Ctrl-C ends it)"
+	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+check: $(READY)  ## ruff, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove everything built, but keep .venv
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build ./*.egg-info
+	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is missing or older than 3.11. Name one that is not, for example: make PYTHON=python3.12 book"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

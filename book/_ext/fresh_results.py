@@ -1,0 +1,42 @@
+"""Executes the lessons again when the package or its requirements change, not only when a lesson does.
+
+jupyter-cache knows a notebook by its own code cells. Here the cache's folder is named after
+everything else that a result depends on, and the caches of earlier states are removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+
+def fingerprint(root: Path) -> str:
+    """A short hash of transferlib's code, the pinned requirements and the Python version."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in [root / "requirements.txt", *sorted((root / "transferlib").rglob("*.py"))]:
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()[:12]
+
+
+def choose_cache(app: Sphinx, config: Config) -> None:
+    """Point myst-nb at the cache of this state."""
+    caches = Path(app.srcdir, "_build", ".jupyter_cache")
+    current = caches / fingerprint(Path(app.srcdir))
+    if caches.is_dir():
+        for old in caches.iterdir():
+            if old != current:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+    config["nb_execution_cache_path"] = str(current)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("config-inited", choose_cache)
+    return {"parallel_read_safe": True}

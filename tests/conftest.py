@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """real_data("isic9/images") is that folder of real files, or the test is skipped with the reason."""
+    root = Path(os.environ.get("TRANSFERLIB_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+    def locate(name: str) -> Path:
+        if not (root / name).is_dir():
+            pytest.skip(f"no real data at {root / name}; set TRANSFERLIB_TEST_DATA to the folder that holds it")
+        return root / name
+
+    return locate

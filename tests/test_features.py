@@ -1,0 +1,70 @@
+import pytest
+import torch
+from helpers import small_model, stripes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transferlib.data.transforms import augment
+from transferlib.errors import TransferError
+from transferlib.features import cache_bytes, cache_features
+
+
+@pytest.mark.parametrize("k", range(1, 6))
+def test_cached_activations_are_what_the_stages_give(k):
+    model = small_model().freeze_to(k).train()
+    images = stripes(16, 0).images
+    cached = cache_features(model, images, batch_size=16)
+    assert torch.equal(cached[0], model.stages[:k](model.preprocess.apply(images)))
+
+
+@pytest.mark.parametrize("k", range(1, 6))
+def test_gradients_from_the_cache_are_gradients_through_the_network(k):
+    model = small_model().freeze_to(k)
+    model.eval()
+    images = stripes(8, 0).images
+    model(images).square().sum().backward()
+    through = [p.grad.clone() for p in model.parameters() if p.requires_grad]
+    model.zero_grad()
+    model.head(model.stages[k:](cache_features(model, images, batch_size=8)[0])).square().sum().backward()
+    cached = [p.grad for p in model.parameters() if p.requires_grad]
+    assert all(torch.equal(a, b) for a, b in zip(through, cached, strict=True))
+
+
+def test_the_size_is_known_beforehand():
+    model = small_model().freeze_to(3)
+    images = stripes(10, 0).images
+    assert cache_bytes(model, images, views=2) == cache_features(model, images, views=2).nbytes
+
+
+def test_the_first_view_is_the_image_and_the_others_differ():
+    model = small_model().freeze_to(5)
+    views = cache_features(model, stripes(8, 0).images, views=3, kind="flip", seed=1)
+    assert torch.equal(views[0], cache_features(model, stripes(8, 0).images)[0])
+    assert not torch.equal(views[1], views[2])
+
+
+def test_nothing_frozen_is_an_error():
+    with pytest.raises(TransferError, match="freeze_to"):
+        cache_features(small_model(), stripes(2, 0).images)
+
+
+@settings(deadline=None)
+@given(kind=st.sampled_from(["none", "flip", "dihedral"]), seed=st.integers(0, 99))
+def test_augmented_images_keep_shape_type_and_values(kind, seed):
+    images = stripes(4, 0).images
+    changed = augment(images, kind, torch.Generator().manual_seed(seed))
+    assert changed.shape == images.shape
+    assert changed.dtype == torch.uint8
+    assert set(changed.unique().tolist()) <= set(images.unique().tolist())
+
+
+def test_each_image_of_a_batch_gets_its_own_change():
+    images = torch.arange(3 * 8 * 8).reshape(1, 3, 8, 8).to(torch.uint8).repeat(32, 1, 1, 1)
+    changed = augment(images, "dihedral", torch.Generator().manual_seed(0))
+    assert len({picture.numpy().tobytes() for picture in changed}) > 8
+
+
+def test_flip_never_turns_an_image_upside_down():
+    ramp = torch.arange(16)[None, None, :, None].expand(8, 3, 16, 16).to(torch.uint8)
+    changed = augment(ramp, "flip", torch.Generator().manual_seed(0)).float().mean(dim=(1, 3))
+    assert (changed[:, 3:-3].diff(dim=1) >= 0).all()

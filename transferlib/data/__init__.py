@@ -1,0 +1,54 @@
+"""Where images come from. Knows nothing of models."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import warnings
+from typing import Any
+
+from transferlib.data.splits import Split, Splits, split_by_group
+from transferlib.errors import DataError, DownloadError
+
+SOURCES = {
+    "photos": "transferlib.data.photos",
+    "lesions": "transferlib.data.lesions",
+    "digits": "transferlib.data.sources",
+    "dermamnist": "transferlib.data.sources",
+    "flowers102": "transferlib.data.sources",
+    "oxford_pets": "transferlib.data.sources",
+    "folder": "transferlib.data.folder",
+}
+"""Each source is the function of that name in that module. The first three need no network."""
+
+
+def load_data(name: str, n_train: int | None = None, *, fallback: str | None = None, **options: Any) -> Splits:
+    """Load a data set by name, split into train, val and test without shared groups.
+
+    name: one of `SOURCES`; "folder" needs path=…. n_train: the number of training images;
+    None leaves it to the source. options, the same for all: image_size (the side in pixels),
+    seed, n_val, n_test; others belong to the source (see its function).
+
+    A set that has to be downloaded and cannot be had raises DownloadError. With
+    fallback="lesions", say, a warning tells what is used instead.
+    """
+    if name not in SOURCES:
+        close = difflib.get_close_matches(name, SOURCES, n=3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise DataError(f"no data set is called {name!r}.{hint} There are: {', '.join(SOURCES)}.")
+    source = getattr(importlib.import_module(SOURCES[name]), name)
+    if n_train is not None:
+        options["n_train"] = n_train
+    try:
+        splits: Splits = source(**options)
+    except DownloadError as error:
+        if fallback is None:
+            raise
+        shared = {key: options[key] for key in ("n_train", "image_size", "seed", "n_val", "n_test") if key in options}
+        splits = load_data(fallback, **shared)
+        kind = "synthetic" if splits.synthetic else "real"
+        warnings.warn(f"{name} could not be had ({error}). Used instead: {fallback} ({kind}).", stacklevel=2)
+    return splits
+
+
+__all__ = ["SOURCES", "Split", "Splits", "load_data", "split_by_group"]

@@ -1,0 +1,40 @@
+"""Random changes of whole batches that leave the label true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def augment(images: Tensor, kind: str, generator: torch.Generator) -> Tensor:
+    """Mirror and shift each image of a batch at random, on the device where the batch is.
+
+    images: (N, 3, H, W) of any type. kind: "none"; "flip" mirrors left and right; "dihedral"
+    also turns by quarter turns, and needs square images. Both shift by up to an eighth of the
+    side and mirror what is missing at the edge. generator: a generator of the processor, so
+    that the same seed gives the same changes on every device.
+    """
+    if kind == "none":
+        return images
+    n, _, height, width = images.shape
+
+    def at_random(change: Callable[[Tensor], Tensor]) -> Tensor:
+        coin = torch.rand(n, generator=generator) < 0.5
+        return torch.where(coin.to(images.device)[:, None, None, None], change(images), images)
+
+    images = at_random(lambda x: x.flip(3))
+    if kind == "dihedral":
+        images = at_random(lambda x: x.flip(2))
+        images = at_random(lambda x: x.transpose(2, 3))
+    rows, columns = (_shifted(n, side, generator).to(images.device) for side in (height, width))
+    every = torch.arange(n, device=images.device)[:, None, None]
+    return images[every, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _shifted(n: int, side: int, generator: torch.Generator) -> Tensor:
+    """The pixel to take for each place, (n, side): a random shift, reflected at the edges."""
+    most = side // 8
+    index = torch.arange(side) + torch.randint(-most, most + 1, (n, 1), generator=generator)
+    return (side - 1) - ((side - 1) - index.abs()).abs()

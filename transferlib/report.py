@@ -1,0 +1,77 @@
+"""What `transferlib train` leaves behind for a reader."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from transferlib import plots
+from transferlib.checkpoints import write_atomically
+from transferlib.data.splits import Splits
+from transferlib.errors import CheckpointError
+from transferlib.evaluation import Scores
+from transferlib.model import TransferModel
+from transferlib.training import Run
+
+README = """# {strategy} of {backbone} on {data}
+
+Test accuracy {accuracy:.3f} on {images} images; `metrics.json` has intervals, the table by class,
+every epoch, the settings and the versions.{synthetic}
+
+Load the model:
+
+```python
+import transferlib as tl
+
+model, facts = tl.load("{folder}")
+probabilities = tl.predict(model, images)  # images: uint8, (N, 3, {size}, {size})
+```
+
+or, from a terminal:
+
+    transferlib predict {folder} photo.jpg
+"""
+
+
+def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, scores: Scores) -> None:
+    """Write metrics.json, README.md and three figures into `folder`, each whole or not at all."""
+    facts = {
+        "run": run.to_dict(),
+        "test": scores.to_dict(),
+        "data": {"name": splits.name, "classes": splits.classes, "synthetic": splits.synthetic, "notes": splits.notes},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.platform()},
+    }
+    text = README.format(
+        strategy=run.strategy.name.capitalize(),
+        backbone=run.backbone,
+        data=splits.name,
+        accuracy=scores.accuracy,
+        images=len(scores.labels),
+        synthetic="\n\nThe images are synthetic." if splits.synthetic else "",
+        folder=folder,
+        size=splits.test.images.shape[-1],
+    )
+    try:
+        write_atomically(folder / "metrics.json", json.dumps(facts, indent=2).encode())
+        write_atomically(folder / "README.md", text.encode())
+        for name, figure in _figures(model, splits, run, scores).items():
+            path = folder / f".{name}.part.png"
+            figure.savefig(path, dpi=120)
+            path.replace(folder / f"{name}.png")
+    except OSError as error:
+        raise CheckpointError(f"{folder}: the report could not be written ({error.strerror or error}).") from error
+
+
+def _figures(model: TransferModel, splits: Splits, run: Run, scores: Scores) -> dict[str, Figure]:
+    figures = {name: Figure(figsize=(6.4, 4.4), layout="constrained") for name in ("curves", "confusion", "schedule")}
+    axes = {name: figure.subplots() for name, figure in figures.items()}
+    plots.learning_curves(run, axes["curves"]).set_title(f"{run.strategy.name}: the dot is the epoch that was kept")
+    plots.confusion(scores, axes["confusion"], splits.classes).set_title(f"{len(scores.labels)} test images")
+    plots.schedule(run.strategy, model, axes["schedule"]).set_title("who learns how fast")
+    for name in ("curves", "confusion"):
+        plots.mark_source(axes[name], splits)
+    return figures

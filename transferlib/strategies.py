@@ -1,0 +1,164 @@
+"""A strategy is a list of phases: which stages learn, how fast, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from transferlib.errors import TransferError
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training during which nothing about who learns changes.
+
+    learn: how many stages below the head learn: 0 is the head alone, None is all of them.
+    lr: the head's learning rate. body: the deepest stage's, as a share of the head's.
+    decay: each shallower stage's, as a share of the one above it.
+    """
+
+    epochs: int
+    learn: int | None
+    lr: float
+    body: float = 0.1
+    decay: float = 0.4
+
+    def __post_init__(self) -> None:
+        for name, value, good in (
+            ("epochs", self.epochs, self.epochs >= 1),
+            ("learn", self.learn, self.learn is None or self.learn >= 0),
+            ("lr", self.lr, 0 < self.lr < float("inf")),
+            ("body", self.body, 0 < self.body <= 1),
+            ("decay", self.decay, 0 < self.decay <= 1),
+        ):
+            if not good:
+                wanted = {"epochs": "a whole number from 1", "learn": "None or a number from 0", "lr": "above 0"}
+                must = wanted.get(name, "above 0 and at most 1")
+                raise TransferError(f"a phase's {name} must be {must}, not {value}.")
+
+    def frozen(self, stages: int) -> int:
+        """How many of a network's `stages` are frozen in this phase, counted from the shallow end."""
+        return 0 if self.learn is None else max(stages - self.learn, 0)
+
+    def rates(self, stages: int) -> list[float]:
+        """The learning rate of each stage, shallow to deep, then of the head; 0 is frozen."""
+        frozen = self.frozen(stages)
+        body = [self.lr * self.body * self.decay ** (stages - 1 - index) for index in range(stages)]
+        return [0.0] * frozen + body[frozen:] + [self.lr]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A recipe for training: phases, and what stays the same through all of them.
+
+    pretrained: False forgets the weights first. optimizer: "adamw", or "sgd" with momentum.
+    schedule: "cosine" falls to zero over the whole run after `warmup` (a share of its steps);
+    "constant" does not. augment: None leaves it to the data (see `Splits.augment`), "none"
+    shows each image as it is. views: with K ≥ 1 frozen stages see K fixed views of each
+    image (the first one unchanged) and are computed once; None draws fresh ones every epoch.
+    class_weights: "balanced" or one weight a class, for the training loss. patience: stop
+    after so many epochs without a better `monitor` on the validation split.
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+    pretrained: bool = True
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.9
+    weight_decay: float = 1e-2
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.1
+    batch_size: int = 32
+    augment: Literal["none", "flip", "dihedral"] | None = None
+    views: int | None = None
+    label_smoothing: float = 0.0
+    class_weights: Literal["balanced"] | Sequence[float] | None = None
+    patience: int | None = None
+    monitor: Literal["accuracy", "balanced_accuracy", "loss"] = "accuracy"
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of all phases together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    def __post_init__(self) -> None:
+        choices = {
+            "optimizer": ("adamw", "sgd"),
+            "schedule": ("cosine", "constant"),
+            "augment": (None, "none", "flip", "dihedral"),
+            "monitor": ("accuracy", "balanced_accuracy", "loss"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise TransferError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}.")
+        for name, least in (("batch_size", 1), ("views", 1), ("patience", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise TransferError(f"{name} must be at least {least}, not {value}.")
+        for name in ("momentum", "warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise TransferError(f"{name} must be in [0, 1), not {getattr(self, name)}.")
+        if self.weight_decay < 0:
+            raise TransferError(f"weight_decay must not be negative, not {self.weight_decay}.")
+        if not self.phases:
+            raise TransferError(f"strategy {self.name!r} has no phases.")
+
+
+def from_scratch(epochs: int = 30, lr: float = 3e-3, **options: Any) -> Strategy:
+    """Train everything from a random start: what transfer learning is compared with."""
+    return Strategy("from scratch", (Phase(epochs, None, lr, body=1.0, decay=1.0),), pretrained=False, **options)
+
+
+def feature_extraction(epochs: int = 20, lr: float = 1e-2, *, views: int | None = 1, **options: Any) -> Strategy:
+    """Freeze the whole body and train the head alone (a linear probe).
+
+    With one view, the default, the frozen body runs once over each image and the epochs that
+    follow cost milliseconds.
+    """
+    return Strategy("feature extraction", (Phase(epochs, 0, lr),), views=views, **options)
+
+
+def fine_tuning(
+    epochs: int = 10,
+    lr: float = 3e-3,
+    *,
+    body: float = 0.1,
+    decay: float = 0.4,
+    learn: int | None = None,
+    **options: Any,
+) -> Strategy:
+    """Train head and body together, the body about ten times slower, shallow stages slower still.
+
+    Discriminative learning rates: Howard & Ruder 2018. learn: how many stages below the head
+    learn (None: all).
+    """
+    return Strategy("fine-tuning", (Phase(epochs, learn, lr, body, decay),), **options)
+
+
+def progressive_unfreezing(
+    epochs: int = 10, lr: float = 3e-3, *, steps: int = 4, body: float = 0.1, decay: float = 0.4, **options: Any
+) -> Strategy:
+    """Train the head, then thaw one more stage a phase, deepest first; the last phase thaws all.
+
+    Gradual unfreezing: Howard & Ruder 2018. steps: the number of phases; the epochs are
+    divided evenly, and what is left over goes to the last ones.
+    """
+    if not 2 <= steps <= epochs:
+        raise TransferError(f"steps must be between 2 and the {epochs} epochs, not {steps}.")
+    lengths = [epochs // steps + (step >= steps - epochs % steps) for step in range(steps)]
+    learn = [*range(steps - 1), None]
+    phases = (Phase(length, depth, lr, body, decay) for length, depth in zip(lengths, learn, strict=True))
+    return Strategy("progressive unfreezing", tuple(phases), **options)
+
+
+def lp_ft(epochs: int = 10, lr: float = 3e-3, *, probe: float = 0.5, **options: Any) -> Strategy:
+    """Linear probing, then fine-tuning: first a good head, then gentle changes below it.
+
+    Kumar et al. 2022. probe: the share of the epochs spent on the head alone.
+    """
+    first = round(epochs * probe)
+    if not 1 <= first < epochs:
+        raise TransferError(f"epochs={epochs} with probe={probe} leaves a phase without an epoch: raise epochs.")
+    tuned = fine_tuning(epochs - first, lr, **options)
+    return replace(tuned, name="LP-FT", phases=(Phase(first, 0, lr), *tuned.phases))
