@@ -12,8 +12,7 @@ help:  ## this list
 book: $(READY)  ## execute the lessons and build the website (nothing that has not changed is executed again)
 	@rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
-	@echo
-	@echo "The site is in _build/html. Open _build/html/index.html in a browser, or run: make serve"
+	@echo "Or run: make serve"
 
 test: $(READY)  ## all tests of the package, of the site if it is built, and every lesson
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests lessons

@@ -291,7 +291,7 @@ def test_broken_file_is_refused_or_left_out_loudly(tmp_path: Path) -> None:
     Image.new("L", (9, 9)).save(tmp_path / "bee" / "photo.gif")
     with pytest.raises(DataError) as caught:
         folder(tmp_path, image_size=8)
-    for word in ("2 files", "'ant/broken.jpg'", "cut short", "GIF", 'on_bad="skip"', "check_folder"):
+    for word in ("2 files", "'ant/broken.jpg'", "cut short", "GIF", 'on_bad="skip"', "data check"):
         assert word in str(caught.value)
     splits = skipping(tmp_path)
     assert sum(sizes(splits)) == 21

@@ -62,6 +62,13 @@ def site() -> Iterator[str]:
         unavailable("no site in _build/html: run `make book` first")
 
     class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/favicon.ico":  # browsers ask for it on pages that name no icon, such as a redirect
+                self.send_response(204)
+                self.end_headers()
+            else:
+                super().do_GET()
+
         def log_message(self, *_: object) -> None:
             pass
 

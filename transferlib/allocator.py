@@ -21,4 +21,4 @@ def keep_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     wanted = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 1 << 28))
-    return min(libc.mallopt(name, value) for name, value in wanted) == 1
+    return {libc.mallopt(name, value) for name, value in wanted} == {1}

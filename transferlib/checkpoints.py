@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,21 +23,15 @@ FORMAT = 1
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file under a temporary name in the same folder, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary(path) as (handle, name):
-        with os.fdopen(handle, "wb") as file:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
-
-
-@contextmanager
-def _temporary(path: Path) -> Iterator[tuple[int, str]]:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        yield handle, name
+        part.replace(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def save(model: TransferModel, folder: str | Path, *, classes: tuple[str, ...], **extra: Any) -> Path:

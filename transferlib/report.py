@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 from pathlib import Path
@@ -59,9 +60,9 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
         write_atomically(folder / "metrics.json", json.dumps(facts, indent=2).encode())
         write_atomically(folder / "README.md", text.encode())
         for name, figure in _figures(model, splits, run, scores).items():
-            path = folder / f".{name}.part.png"
-            figure.savefig(path, dpi=120)
-            path.replace(folder / f"{name}.png")
+            picture = io.BytesIO()
+            figure.savefig(picture, dpi=120)
+            write_atomically(folder / f"{name}.png", picture.getvalue())
     except OSError as error:
         raise CheckpointError(f"{folder}: the report could not be written ({error.strerror or error}).") from error
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferlib.data.clean import Cleaned, GroupRule, clean, copies, number, some
+from transferlib.data.clean import Cleaned, GroupRule, clean, conflicts, copies, group_ids, number, some, some_pairs
 from transferlib.data.scan import Scan, scan
 from transferlib.data.splits import Split, Splits, split_by_group
 from transferlib.errors import DataError
@@ -46,21 +46,12 @@ def folder(
     All images are decoded before any is chosen, so memory must hold them: 3 · image_size² bytes each.
     Raises DataError.
     """
-    if on_bad not in ("error", "skip"):
-        raise DataError(f'on_bad must be "error" or "skip", not {on_bad!r}.')
     found = scan(path, image_size=image_size, keep=True)
     usable = clean(found, groups)
     if usable.fatal:
         left_out = f" Before that, left out:{_listed(usable.left_out)}" if found.items and usable.left_out else ""
         raise DataError(usable.fatal + left_out)
-    if usable.left_out and on_bad == "error":
-        raise DataError(
-            f"{os.fspath(path)!r} cannot be used as it is:{_listed(usable.left_out)}\n"
-            'Repair or remove these, or load with on_bad="skip" to leave them out. See all: check_folder(path).'
-        )
-    for reason in usable.left_out:
-        warnings.warn(f"{os.fspath(path)!r}: left out {reason}.", UserWarning, stacklevel=2)
-
+    _report(path, usable.left_out, on_bad)
     column = {name: k for k, name in enumerate(usable.classes)}
     labels = np.array([column[item.label] for item in usable.items])
     ids = np.array(usable.groups)
@@ -75,6 +66,68 @@ def folder(
     train, val, test = (_split(usable, labels, ids, chosen[split]) for split in ("train", "val", "test"))
     name = found.root.resolve().name
     return Splits(train, val, test, usable.classes, name, augment, notes=tuple(_notes(found, usable, chosen, labels)))
+
+
+def labelled_split(
+    path: str | os.PathLike[str],
+    classes: tuple[str, ...],
+    *,
+    image_size: int,
+    on_bad: Literal["error", "skip"] = "error",
+) -> Split:
+    """Load the held-out images of a folder, to score a model that knows `classes`, in their order.
+
+    Held out is test/, else val/; a folder without such parts is read whole, with a warning that images the model
+    was trained on flatter it. on_bad as in `folder`, for broken files and identical files with two labels.
+    Raises DataError.
+    """
+    found = scan(path, image_size=image_size, keep=True)
+    part = next(name for name in ("test", "val", "train", "") if name in found.parts)
+    here = [item for item in found.items if item.part == part]
+    usable = [item for item in here if not item.error]
+    doubtful = conflicts(usable)
+    left_out = (
+        [f"{number(len(bad), 'file')} that cannot be read: {some(bad)}"]
+        if (bad := [item.error for item in here if item.error])
+        else []
+    )
+    if doubtful:
+        left_out.append(f"{number(len(doubtful), 'group')} of identical files with two labels: {some_pairs(doubtful)}")
+        drop = {item for group in doubtful for item in group}
+        usable = [item for item in usable if item not in drop]
+    _report(path, left_out, on_bad)
+    if part in ("train", ""):
+        warnings.warn(
+            f"{os.fspath(path)!r} has no test/ or val/: all its {len(usable)} images are scored. If the model was "
+            "trained on some of them, the score is flattered.",
+            UserWarning,
+            stacklevel=2,
+        )
+    if strange := sorted({item.label for item in usable} - set(classes)):
+        raise DataError(
+            f"{os.fspath(path)!r} has classes that the model does not know: {some([repr(name) for name in strange])}. "
+            f"It knows {', '.join(classes)}."
+        )
+    if not usable:
+        raise DataError(f"{os.fspath(path)!r} holds no image that can be used.")
+    labels = torch.tensor([classes.index(item.label) for item in usable])
+    images = torch.stack([cast(Tensor, item.pixels) for item in usable])
+    return Split(images, labels, torch.tensor(group_ids(usable)))
+
+
+def _report(path: str | os.PathLike[str], left_out: Iterable[str], on_bad: str) -> None:
+    """Refuse what cannot be used, or warn that it is left out."""
+    if on_bad not in ("error", "skip"):
+        raise DataError(f'on_bad must be "error" or "skip", not {on_bad!r}.')
+    left_out = list(left_out)
+    if left_out and on_bad == "error":
+        raise DataError(
+            f"{os.fspath(path)!r} cannot be used as it is:{_listed(left_out)}\n"
+            'Repair or remove these, or load with on_bad="skip" to leave them out (--on-bad skip in the terminal). '
+            "See all of them: transferlib data check."
+        )
+    for reason in left_out:
+        warnings.warn(f"{os.fspath(path)!r}: left out {reason}.", UserWarning, stacklevel=3)
 
 
 def _choose(
@@ -110,25 +163,11 @@ def _choose(
     if sum(cut.values()) + (n_train or k) > len(pool):
         asked = " + ".join(f"{n} for {name}" for name, n in {**cut, "train": n_train or k}.items())
         raise DataError(f"{asked} is more than the {len(pool)} images there are to divide. Ask for fewer.")
-    side = np.full(len(pool), len(cut))  # of each image of the pool: which cut it is in; the last is what remains
-    for i, index in enumerate(draw(pool, *cut.values()) if cut else ()):
-        side[np.isin(ids[pool], ids[index])] = i  # by whole groups, also where one spans classes
-    _spread(side, labels[pool], ids[pool], len(cut) + 1)
-    chosen.update({name: pool[side == i] for i, name in enumerate(cut)})
-    rest = pool[side == len(cut)]
-    chosen["train"] = take("n_train", n_train, rest)
+    *parts, _ = draw(pool, *cut.values(), len(pool) - sum(cut.values()))
+    chosen.update(zip(cut, parts, strict=True))
+    held_out = np.concatenate([ids[index] for index in parts]) if parts else np.array([])
+    chosen["train"] = take("n_train", n_train, pool[~np.isin(ids[pool], held_out)])
     return chosen
-
-
-def _spread(side: np.ndarray, labels: np.ndarray, ids: np.ndarray, sides: int) -> None:
-    """Give each side a group of each class. Small classes of unequal groups may have missed one; changes `side`."""
-    for label in np.unique(labels):
-        for missing in range(sides):
-            held = [np.unique(ids[(labels == label) & (side == i)]) for i in range(sides)]
-            donor = max(held, key=len)
-            if not len(held[missing]) and len(donor) > 1:
-                smallest = min(donor, key=lambda group: np.count_nonzero(ids == group))
-                side[ids == smallest] = missing
 
 
 def _split(usable: Cleaned, labels: np.ndarray, ids: np.ndarray, index: np.ndarray) -> Split:

@@ -12,7 +12,7 @@ from torch import Tensor
 from transferlib.errors import DataError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +136,9 @@ def split_by_group(
         free = [group for group in rng.permutation(own).tolist() if side[group] < 0]
         for row, quota in enumerate(quotas):
             have = int(images[side[own] == row].sum())
+            waiting = sum(later[column] > 0 for later in quotas[row + 1 :])
             for group in tuple(free):
-                if have >= quota[column] or len(free) < len(sizes) - row:
+                if have >= quota[column] or len(free) <= waiting:
                     break
                 if not have or have + count[group] <= quota[column]:
                     side[group] = row
@@ -146,10 +147,10 @@ def split_by_group(
     return tuple(np.flatnonzero(side[which] == row) for row in range(len(sizes)))
 
 
-def _shares(counts: np.ndarray, size: int) -> np.ndarray:
+def _shares(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Whole numbers that add up to `size`, in the proportions of `counts`, none above it, none 0 if possible."""
     exact = counts / max(counts.sum(), 1) * size
-    shares = np.minimum(np.maximum(np.floor(exact).astype(int), size >= len(counts)), counts)
+    shares: NDArray[np.int64] = np.minimum(np.maximum(np.floor(exact).astype(int), size >= len(counts)), counts)
     while shares.sum() != size:
         missing = 1 if shares.sum() < size else -1
         allowed = shares < counts if missing > 0 else shares > 1
