@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from transferlib import checkpoints, data, strategies
 from transferlib.allocator import keep_freed_memory
 from transferlib.backbones import list_backbones
@@ -22,7 +20,7 @@ from transferlib.data.images import decode
 from transferlib.data.splits import Splits
 from transferlib.errors import DataError, TransferError
 from transferlib.evaluation import Scores, evaluate, predict
-from transferlib.model import TransferModel
+from transferlib.model import TransferModel, pick_device
 from transferlib.report import write_report
 from transferlib.training import Epoch, TrainingInterrupted, fit
 
@@ -91,7 +89,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     model, facts = checkpoints.load(args.model)
     classes = tuple(facts["classes"])
     split = labelled_split(args.data, classes, image_size=_image_size(facts), on_bad=args.on_bad)
-    scores = evaluate(_on(model, args.device), split, classes)
+    scores = evaluate(model.to(pick_device(args.device)), split, classes)
     if args.json:
         print(json.dumps(scores.to_dict(), indent=2))
     else:
@@ -104,7 +102,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     model, facts = checkpoints.load(args.model)
     classes, size = facts["classes"], _image_size(facts)
-    _on(model, args.device)
+    model.to(pick_device(args.device))
     writer = csv.writer(sys.stdout)
     writer.writerow(["file", "class", "probability", *classes])
     failed = 0
@@ -152,10 +150,6 @@ def _load(args: argparse.Namespace) -> Splits:
 
 def _image_size(facts: dict[str, Any]) -> int:
     return int(facts.get("image_size", facts["preprocess"]["image_size"]))
-
-
-def _on(model: TransferModel, device: str | None) -> TransferModel:
-    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _files(names: Sequence[str]) -> list[Path]:
@@ -206,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         "transferlib evaluate run PHOTOS",
     )
     test.add_argument("model", help="the folder that train wrote")
-    test.add_argument("data", help="folder with one sub-folder a class")
+    test.add_argument("data", help="folder with one sub-folder a class, or with train/ and test/")
     test.add_argument("--json", action="store_true", help="print JSON")
     test.add_argument("--device")
     _bad_argument(test)

@@ -9,6 +9,11 @@ from transferlib.backbones import build_backbone
 from transferlib.errors import TransferError
 
 
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, or else a CUDA device if there is one."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 class TransferModel(nn.Module):
     """A pretrained body under a new, randomly initialised linear head.
 

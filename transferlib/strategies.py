@@ -110,7 +110,7 @@ def from_scratch(epochs: int = 30, lr: float = 3e-3, **options: Any) -> Strategy
     return Strategy("from scratch", (Phase(epochs, None, lr, body=1.0, decay=1.0),), pretrained=False, **options)
 
 
-def feature_extraction(epochs: int = 20, lr: float = 1e-2, *, views: int | None = 1, **options: Any) -> Strategy:
+def feature_extraction(epochs: int = 20, lr: float = 3e-3, *, views: int | None = 1, **options: Any) -> Strategy:
     """Freeze the whole body and train the head alone (a linear probe).
 
     With one view, the default, the frozen body runs once over each image and the epochs that

@@ -17,7 +17,7 @@ from transferlib.data.splits import Split, Splits
 from transferlib.data.transforms import augment
 from transferlib.errors import TrainingDiverged, TransferError
 from transferlib.features import batched, cache_bytes, cache_features, prefix, suffix
-from transferlib.model import TransferModel
+from transferlib.model import TransferModel, pick_device
 from transferlib.strategies import Phase, Strategy
 
 CACHE_LIMIT = 2 * 1024**3
@@ -105,7 +105,7 @@ def fit(
             f"{splits.name} has {len(splits.classes)} classes, but the model's head has "
             f"{model.head.out_features} outputs. Build it with num_classes={len(splits.classes)}."
         )
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = pick_device(device)
     if not strategy.pretrained:
         model.randomise(seed)
     model.to(device)
