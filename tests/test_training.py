@@ -47,6 +47,24 @@ def test_frozen_stages_are_bit_identical_after_training_and_the_others_have_move
     assert moved == [False] * (5 - learn) + [True] * learn
 
 
+def test_batchnorm_keeps_its_averages_while_its_weights_learn():
+    model = small_model()
+    before = state_of(model.stages)
+    tl.fit(model, stripe_splits(), tl.fine_tuning(1))
+    moved = {
+        name.rpartition(".")[2]
+        for name, tensor in model.stages.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
+    assert moved == {"weight", "bias"}
+
+
+def test_from_scratch_learns_the_averages_too():
+    model = small_model()
+    tl.fit(model, stripe_splits(), tl.from_scratch(1))
+    assert model.stages[0][1].num_batches_tracked > 0
+
+
 def test_a_stage_thawed_in_a_later_phase_learns():
     model = small_model()
     before = [state_of(stage) for stage in model.stages]

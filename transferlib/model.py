@@ -40,6 +40,7 @@ class TransferModel(nn.Module):
             torch.manual_seed(seed)
             self.head = nn.Linear(built.features, num_classes)
         self.frozen = 0
+        self.keep_statistics = False
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, (N, num_classes), of images: (N, 3, H, W), uint8 or float in [0, 1]."""
@@ -87,9 +88,17 @@ class TransferModel(nn.Module):
         return self.train(self.training)
 
     def train(self, mode: bool = True) -> TransferModel:
-        """Like `nn.Module.train`, but frozen stages stay in evaluation mode."""
+        """Like `nn.Module.train`, but frozen stages stay in evaluation mode.
+
+        With `keep_statistics` so do the BatchNorm layers of the stages that learn: their weights
+        change, the averages they normalise by do not.
+        """
         super().train(mode)
         self.stages[: self.frozen].eval()
+        if self.keep_statistics:
+            for module in self.stages.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         return self
 
     def randomise(self, seed: int) -> TransferModel:

@@ -22,7 +22,7 @@ class Phase:
     learn: int | None
     lr: float
     body: float = 0.1
-    decay: float = 0.4
+    decay: float = 0.7
 
     def __post_init__(self) -> None:
         for name, value, good in (
@@ -54,11 +54,14 @@ class Strategy:
 
     pretrained: False forgets the weights first. optimizer: "adamw", or "sgd" with momentum.
     schedule: "cosine" falls to zero over the whole run after `warmup` (a share of its steps);
-    "constant" does not. augment: None leaves it to the data (see `Splits.augment`), "none"
-    shows each image as it is. views: with K ≥ 1 frozen stages see K fixed views of each
-    image (the first one unchanged) and are computed once; None draws fresh ones every epoch.
-    class_weights: "balanced" or one weight a class, for the training loss. patience: stop
-    after so many epochs without a better `monitor` on the validation split.
+    "constant" does not. keep_statistics: the stages' BatchNorm layers keep the averages they
+    came with while their weights learn; those of a few small batches are too noisy to replace
+    the averages of a million images (a body from scratch needs them). augment: None leaves it
+    to the data (see `Splits.augment`), "none" shows each image as it is. views: with K ≥ 1
+    frozen stages see K fixed views of each image (the first one unchanged) and are computed
+    once; None draws fresh ones every epoch. class_weights: "balanced" or one weight a class,
+    for the training loss. patience: stop after so many epochs without a better `monitor` on
+    the validation split.
     """
 
     name: str
@@ -69,7 +72,8 @@ class Strategy:
     weight_decay: float = 1e-2
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.1
-    batch_size: int = 32
+    batch_size: int = 16
+    keep_statistics: bool = False
     augment: Literal["none", "flip", "dihedral"] | None = None
     views: int | None = None
     label_smoothing: float = 0.0
@@ -105,6 +109,10 @@ class Strategy:
             raise TransferError(f"strategy {self.name!r} has no phases.")
 
 
+def _pretrained(name: str, *phases: Phase, **options: Any) -> Strategy:
+    return Strategy(name, phases, **{"keep_statistics": True, **options})
+
+
 def from_scratch(epochs: int = 30, lr: float = 3e-3, **options: Any) -> Strategy:
     """Train everything from a random start: what transfer learning is compared with."""
     return Strategy("from scratch", (Phase(epochs, None, lr, body=1.0, decay=1.0),), pretrained=False, **options)
@@ -116,7 +124,7 @@ def feature_extraction(epochs: int = 20, lr: float = 3e-3, *, views: int | None 
     With one view, the default, the frozen body runs once over each image and the epochs that
     follow cost milliseconds.
     """
-    return Strategy("feature extraction", (Phase(epochs, 0, lr),), views=views, **options)
+    return _pretrained("feature extraction", Phase(epochs, 0, lr), views=views, **options)
 
 
 def fine_tuning(
@@ -124,7 +132,7 @@ def fine_tuning(
     lr: float = 3e-3,
     *,
     body: float = 0.1,
-    decay: float = 0.4,
+    decay: float = 0.7,
     learn: int | None = None,
     **options: Any,
 ) -> Strategy:
@@ -133,11 +141,11 @@ def fine_tuning(
     Discriminative learning rates: Howard & Ruder 2018. learn: how many stages below the head
     learn (None: all).
     """
-    return Strategy("fine-tuning", (Phase(epochs, learn, lr, body, decay),), **options)
+    return _pretrained("fine-tuning", Phase(epochs, learn, lr, body, decay), **options)
 
 
 def progressive_unfreezing(
-    epochs: int = 10, lr: float = 3e-3, *, steps: int = 4, body: float = 0.1, decay: float = 0.4, **options: Any
+    epochs: int = 10, lr: float = 3e-3, *, steps: int = 4, body: float = 0.1, decay: float = 0.7, **options: Any
 ) -> Strategy:
     """Train the head, then thaw one more stage a phase, deepest first; the last phase thaws all.
 
@@ -149,7 +157,7 @@ def progressive_unfreezing(
     lengths = [epochs // steps + (step >= steps - epochs % steps) for step in range(steps)]
     learn = [*range(steps - 1), None]
     phases = (Phase(length, depth, lr, body, decay) for length, depth in zip(lengths, learn, strict=True))
-    return Strategy("progressive unfreezing", tuple(phases), **options)
+    return _pretrained("progressive unfreezing", *phases, **options)
 
 
 def lp_ft(epochs: int = 10, lr: float = 3e-3, *, probe: float = 0.5, **options: Any) -> Strategy:

@@ -108,6 +108,7 @@ def fit(
     device = pick_device(device)
     if not strategy.pretrained:
         model.randomise(seed)
+    model.keep_statistics = strategy.keep_statistics
     model.to(device)
     run = Run(strategy, model.backbone, splits.name, seed)
     started = time.perf_counter()
