@@ -20,6 +20,14 @@ def test_building_a_model_leaves_the_global_random_state_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_predicting_with_a_new_model_does_not_change_it():
+    model = small_model()
+    before = state_of(model)
+    tl.predict(model, stripes(8, 0).images)
+    model(stripes(8, 0).images)
+    assert same(before, state_of(model))
+
+
 def test_uint8_and_its_float_are_the_same_image():
     model = small_model().eval()
     images = stripes(4, 0).images

@@ -41,6 +41,7 @@ class TransferModel(nn.Module):
             self.head = nn.Linear(built.features, num_classes)
         self.frozen = 0
         self.keep_statistics = False
+        self.eval()  # a new model can be looked at without changing; `fit` switches to training
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, (N, num_classes), of images: (N, 3, H, W), uint8 or float in [0, 1]."""
