@@ -67,9 +67,11 @@ class Run:
     def __repr__(self) -> str:
         if not self.history:
             return f"Run({self.strategy.name} of {self.backbone} on {self.data}, seed {self.seed}: no epoch finished)"
+        phases = len(self.strategy.phases)
+        phase = f" (phase {self.best.phase} of {phases})" if phases > 1 else ""
         return (
             f"Run({self.strategy.name} of {self.backbone} on {self.data}, seed {self.seed}: "
-            f"{len(self.history)} epochs in {self.seconds:.1f} s, best epoch {self.best_epoch}, "
+            f"{len(self.history)} epochs in {self.seconds:.1f} s, best epoch {self.best_epoch}{phase}, "
             f"validation accuracy {self.best.val_accuracy:.3f})"
         )
 
@@ -149,10 +151,12 @@ def _epochs(
         model.freeze_to(phase.frozen(len(model.stages)))
         feed = _Feed(model, train, val, strategy, strategy.augment or splits.augment, seed, run.notes)
         rates = phase.rates(len(model.stages))
+        model.train()
+        learning = [module for module in model.modules() if module.training]
         for _ in range(phase.epochs):
             number += 1
             started = time.perf_counter()
-            model.train()
+            _set_mode(learning, training=True)
             summed = torch.zeros((), device=device)
             for chosen in torch.randperm(len(train), generator=generator).tensor_split(batches):
                 factor = schedule_factor(strategy, step, total)
@@ -168,7 +172,7 @@ def _epochs(
                 summed += loss.detach() * len(chosen)
                 step += 1
             train_loss = summed.item() / len(train)
-            model.eval()
+            _set_mode(learning, training=False)
             logits = feed.val_logits()
             val_loss = cross_entropy(logits, val.labels).item()
             if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
@@ -177,6 +181,12 @@ def _epochs(
             seconds = time.perf_counter() - started
             lr = phase.lr * schedule_factor(strategy, step - 1, total)
             yield Epoch(number, index, lr, train_loss, val_loss, accuracy, balanced, seconds)
+
+
+def _set_mode(modules: list[nn.Module], *, training: bool) -> None:
+    """`model.train()` and `model.eval()` visit every frozen module twice an epoch; this visits none."""
+    for module in modules:
+        module.training = training
 
 
 _Prepare = Callable[[Tensor, torch.Generator], Tensor]
@@ -264,8 +274,8 @@ def _optimizer(model: TransferModel, strategy: Strategy) -> torch.optim.Optimize
             if chosen:
                 groups.append({"params": chosen, "stage": index, "weight_decay": strategy.weight_decay * decay})
     if strategy.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=strategy.momentum)
-    return torch.optim.AdamW(groups, lr=0.0)
+        return torch.optim.SGD(groups, lr=0.0, momentum=strategy.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=0.0, fused=True)
 
 
 def schedule_factor(strategy: Strategy, step: int, total: int) -> float:
