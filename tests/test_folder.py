@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from transferlib.data.check import check_folder
-from transferlib.data.folder import _choose, folder
+from transferlib.data.folder import _choose, folder, labelled_split
 from transferlib.data.images import decode
 from transferlib.data.splits import Splits
 from transferlib.errors import DataError
@@ -396,6 +396,46 @@ def test_unfit_group_rules_are_refused(tmp_path: Path) -> None:
     for rule, word in ((r"(P\d+)", "finds no id"), (r"ant\d", "brackets"), ("(", "regular expression")):
         with pytest.raises(DataError, match=word):
             folder(tmp_path, image_size=8, groups=rule)
+
+
+@pytest.mark.parametrize(
+    ("parts", "scored"),
+    [(("test",), "test"), (("Test",), "Test"), (("val",), "val"), (("val", "test"), "test"), (("train", "val"), "val")],
+)
+def test_held_out_images_are_found_in_a_folder_of_parts_with_or_without_train(
+    tmp_path: Path, parts: tuple[str, ...], scored: str
+) -> None:
+    tree(tmp_path, 3, parts)
+    (tmp_path / "notes.txt").write_text("x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        split = labelled_split(tmp_path, ("bee", "ant"), image_size=8)
+    wanted = [
+        decode(tmp_path / scored / label / f"{label}{i:02d}.jpg", 8) for label in ("ant", "bee") for i in range(3)
+    ]
+    assert torch.equal(split.images, torch.stack(wanted))
+    assert split.labels.tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_the_path_of_the_test_part_itself_is_read_whole_with_a_warning(tmp_path: Path) -> None:
+    tree(tmp_path, 3, ("test",))
+    with pytest.warns(UserWarning, match="flattered"):
+        split = labelled_split(tmp_path / "test", ("ant", "bee"), image_size=8)
+    assert split.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_class_called_test_beside_others_is_still_a_class(tmp_path: Path) -> None:
+    tree(tmp_path, 3, classes=("bus", "test"))
+    put(tmp_path / "test" / "deeper" / "a.jpg")
+    with pytest.warns(UserWarning, match="flattered"):
+        split = labelled_split(tmp_path, ("bus", "test"), image_size=8)
+    assert torch.bincount(split.labels).tolist() == [3, 4]
+
+
+def test_a_folder_with_test_alone_cannot_be_trained_on(tmp_path: Path) -> None:
+    tree(tmp_path, 3, ("test",))
+    with pytest.raises(DataError, match=r"single class, 'test'.*Perhaps you mean .*test"):
+        folder(tmp_path)
 
 
 @settings(max_examples=150, deadline=None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 import transferlib as tl
-from transferlib import training
+from transferlib import feed, training
 from transferlib.errors import TrainingDiverged, TransferError
 
 QUICK = {
@@ -86,8 +86,8 @@ def test_every_parameter_is_in_exactly_one_group_of_its_own_stage():
 
 def test_cached_and_recomputed_features_train_the_same_head(monkeypatch):
     heads, histories = [], []
-    for limit in (training.CACHE_LIMIT, 0):
-        monkeypatch.setattr(training, "CACHE_LIMIT", limit)
+    for limit in (feed.CACHE_LIMIT, 0):
+        monkeypatch.setattr(feed, "CACHE_LIMIT", limit)
         model = small_model()
         strategy = tl.fine_tuning(3, learn=1, augment="none", views=1)
         if limit:

@@ -16,8 +16,11 @@ from transferlib.errors import (
     WeightsError,
 )
 from transferlib.evaluation import ClassScore, Scores, evaluate, predict, score
+from transferlib.explain import grad_cam, overlay
+from transferlib.export import Exported, export_onnx
 from transferlib.features import cache_features
 from transferlib.model import TransferModel
+from transferlib.run import Epoch, Run, TrainingInterrupted
 from transferlib.strategies import (
     Phase,
     Strategy,
@@ -27,7 +30,7 @@ from transferlib.strategies import (
     lp_ft,
     progressive_unfreezing,
 )
-from transferlib.training import Epoch, Run, TrainingInterrupted, fit
+from transferlib.training import fit
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "Epoch",
+    "Exported",
     "Phase",
     "Preprocess",
     "Run",
@@ -52,15 +56,18 @@ __all__ = [
     "build_backbone",
     "cache_features",
     "evaluate",
+    "export_onnx",
     "feature_extraction",
     "fine_tuning",
     "fit",
     "from_scratch",
+    "grad_cam",
     "keep_freed_memory",
     "list_backbones",
     "load",
     "load_data",
     "lp_ft",
+    "overlay",
     "predict",
     "progressive_unfreezing",
     "save",

@@ -25,6 +25,11 @@ def predict(model: TransferModel, images: Tensor, batch_size: int = 64) -> Tenso
     """Probabilities, float (N, num_classes), of images: uint8, (N, 3, H, W).
 
     The model is in evaluation mode meanwhile and afterwards as it was.
+
+    >>> import transferlib as tl
+    >>> images = tl.load_data("digits", 20, image_size=32, n_val=10, n_test=10).test.images
+    >>> tl.predict(tl.TransferModel("small_cnn", 10, pretrained=False), images).shape
+    torch.Size([10, 10])
     """
     device = model.head.weight.device
     was_training = model.training
@@ -102,6 +107,12 @@ def evaluate(model: TransferModel, split: Split, classes: tuple[str, ...] | None
 
     classes: names for the table; numbers if None. Raises DataError for an empty split or
     a label that the model has no output for.
+
+    >>> import transferlib as tl
+    >>> splits = tl.load_data("digits", 40, image_size=32, n_val=20, n_test=20)
+    >>> scores = tl.evaluate(tl.TransferModel("small_cnn", 10, pretrained=False), splits.test, splits.classes)
+    >>> scores.confusion.shape, len(scores.per_class)
+    ((10, 10), 10)
     """
     if not len(split):
         raise DataError("the split to evaluate is empty: ask load_data for n_test images, or evaluate another split.")
@@ -118,7 +129,13 @@ def evaluate(model: TransferModel, split: Split, classes: tuple[str, ...] | None
 def score(
     labels: Array, probabilities: Array, classes: tuple[str, ...] | None = None, *, groups: Array | None = None
 ) -> Scores:
-    """Score any model's probabilities, (N, K), against labels, (N,)."""
+    """Score any model's probabilities, (N, K), against labels, (N,).
+
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
+    >>> scores = score(np.array([0, 1, 1, 1]), probabilities, ("benign", "malignant"))
+    >>> scores.accuracy, scores.confusion.tolist()
+    (0.75, [[1, 0], [1, 2]])
+    """
     k = probabilities.shape[1]
     calls = probabilities.argmax(1)
     confusion = confusion_matrix(labels, calls, labels=np.arange(k))

@@ -13,8 +13,9 @@ from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
 from transferlib.evaluation import Scores
 from transferlib.model import TransferModel
+from transferlib.run import Run
 from transferlib.strategies import Strategy
-from transferlib.training import Run, schedule_factor
+from transferlib.training import schedule_factor
 
 COLOURS = {
     "from scratch": "#767676",

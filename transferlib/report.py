@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import platform
+import shlex
 from pathlib import Path
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
 from transferlib import plots
-from transferlib.checkpoints import write_atomically
 from transferlib.data.splits import Splits
 from transferlib.errors import CheckpointError
 from transferlib.evaluation import Scores
 from transferlib.model import TransferModel
-from transferlib.training import Run
+from transferlib.run import Run
+from transferlib.storage import write_atomically
 
 README = """# {strategy} of {backbone} on {data}
 
@@ -28,24 +31,41 @@ Load the model:
 ```python
 import transferlib as tl
 
-model, facts = tl.load("{folder}")
+model, facts = tl.load({path})
 probabilities = tl.predict(model, images)  # images: uint8, (N, 3, {size}, {size})
 ```
 
 or, from a terminal:
 
-    transferlib predict {folder} photo.jpg
+    transferlib predict {argument} photo.jpg
+
+Take it elsewhere, as ONNX:
+
+    transferlib export {argument} model.onnx
 """
 
 
-def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, scores: Scores) -> None:
-    """Write metrics.json, README.md and three figures into `folder`, each whole or not at all."""
-    facts = {
+def finite(value: Any) -> Any:
+    """Lists, dicts and values with None for what JSON has no number for: nan and the infinities."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, scores: Scores) -> dict[str, Any]:
+    """Write metrics.json, README.md and three figures into `folder`, each whole or not at all.
+
+    Returns what is in metrics.json. Raises CheckpointError when the folder cannot be written.
+    """
+    recorded = {
         "run": run.to_dict(),
         "test": scores.to_dict(),
         "data": {"name": splits.name, "classes": splits.classes, "synthetic": splits.synthetic, "notes": splits.notes},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.platform()},
     }
+    facts: dict[str, Any] = finite(recorded)
     text = README.format(
         strategy=run.strategy.name.capitalize(),
         backbone=run.backbone,
@@ -53,7 +73,8 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
         accuracy=scores.accuracy,
         images=len(scores.labels),
         synthetic="\n\nThe images are synthetic." if splits.synthetic else "",
-        folder=folder,
+        path=json.dumps(folder.as_posix()),
+        argument=shlex.quote(folder.as_posix()),
         size=splits.test.images.shape[-1],
     )
     try:
@@ -65,6 +86,7 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
             write_atomically(folder / f"{name}.png", picture.getvalue())
     except OSError as error:
         raise CheckpointError(f"{folder}: the report could not be written ({error.strerror or error}).") from error
+    return facts
 
 
 def _figures(model: TransferModel, splits: Splits, run: Run, scores: Scores) -> dict[str, Figure]:

@@ -108,7 +108,7 @@ class _Tokens(nn.Module):
         tokens = self.patches(images)
         if tokens.ndim == 4:
             tokens = tokens.flatten(2).transpose(1, 2)
-        return torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1) + self.positions
+        return torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1) + self.positions
 
 
 class _ClassToken(nn.Module):

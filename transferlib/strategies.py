@@ -16,6 +16,9 @@ class Phase:
     learn: how many stages below the head learn: 0 is the head alone, None is all of them.
     lr: the head's learning rate. body: the deepest stage's, as a share of the head's.
     decay: each shallower stage's, as a share of the one above it.
+
+    >>> Phase(epochs=2, learn=1, lr=0.01).rates(3)  # two stages frozen, one learns, and the head
+    [0.0, 0.0, 0.001, 0.01]
     """
 
     epochs: int
@@ -151,6 +154,9 @@ def progressive_unfreezing(
 
     Gradual unfreezing: Howard & Ruder 2018. steps: the number of phases; the epochs are
     divided evenly, and what is left over goes to the last ones.
+
+    >>> [(phase.epochs, phase.learn) for phase in progressive_unfreezing(10, steps=4).phases]
+    [(2, 0), (2, 1), (3, 2), (3, None)]
     """
     if not 2 <= steps <= epochs:
         raise TransferError(f"steps must be between 2 and the {epochs} epochs, not {steps}.")
@@ -164,6 +170,9 @@ def lp_ft(epochs: int = 10, lr: float = 3e-3, *, probe: float = 0.5, **options: 
     """Linear probing, then fine-tuning: first a good head, then gentle changes below it.
 
     Kumar et al. 2022. probe: the share of the epochs spent on the head alone.
+
+    >>> [(phase.epochs, phase.learn) for phase in lp_ft(10, probe=0.3).phases]
+    [(3, 0), (7, None)]
     """
     first = round(epochs * probe)
     if not 1 <= first < epochs:

@@ -4,84 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from transferlib.data.splits import Split, Splits
-from transferlib.data.transforms import augment
 from transferlib.errors import TrainingDiverged, TransferError
-from transferlib.features import batched, cache_bytes, cache_features, prefix, suffix
-from transferlib.model import TransferModel, pick_device
+from transferlib.features import halving
+from transferlib.feed import Feed
+from transferlib.model import TransferModel
+from transferlib.parallel import Processes
+from transferlib.resume import Saver
+from transferlib.run import Epoch, Run, TrainingInterrupted
+from transferlib.storage import log
 from transferlib.strategies import Phase, Strategy
-
-CACHE_LIMIT = 2 * 1024**3
-"""Frozen features larger than this many bytes are recomputed instead of kept."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training images gave. Accuracies are shares of the whole validation split."""
-
-    epoch: int
-    phase: int
-    lr: float
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    val_balanced_accuracy: float
-    seconds: float
-
-    def score(self, monitor: str) -> tuple[float, float]:
-        """What a better epoch has more of; the loss decides between equals."""
-        return (-self.val_loss if monitor == "loss" else float(getattr(self, f"val_{monitor}")), -self.val_loss)
-
-
-@dataclass
-class Run:
-    """The record of one training run. The model holds the weights of `best_epoch`."""
-
-    strategy: Strategy
-    backbone: str
-    data: str
-    seed: int
-    history: list[Epoch] = field(default_factory=list)
-    best_epoch: int = 0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch whose weights the model holds."""
-        return self.history[self.best_epoch - 1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as numbers, strings, lists and dicts, ready for JSON."""
-        return asdict(self)
-
-    def __repr__(self) -> str:
-        if not self.history:
-            return f"Run({self.strategy.name} of {self.backbone} on {self.data}, seed {self.seed}: no epoch finished)"
-        phases = len(self.strategy.phases)
-        phase = f" (phase {self.best.phase} of {phases})" if phases > 1 else ""
-        return (
-            f"Run({self.strategy.name} of {self.backbone} on {self.data}, seed {self.seed}: "
-            f"{len(self.history)} epochs in {self.seconds:.1f} s, best epoch {self.best_epoch}{phase}, "
-            f"validation accuracy {self.best.val_accuracy:.3f})"
-        )
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C during training. The model holds the best weights so far; `run` tells of them."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(f"interrupted; the model holds the weights of epoch {run.best_epoch}")
-        self.run = run
 
 
 def fit(
@@ -91,149 +31,193 @@ def fit(
     *,
     seed: int = 0,
     device: str | torch.device | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    cache: str | Path | None = None,
     progress: Callable[[Epoch], None] | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    save_every: float = 30.0,
 ) -> Run:
     """Train `model` by `strategy` and leave it with the weights of its best validation epoch.
 
     seed fixes the order of the images, the augmentation, dropout and, from scratch, the first
     weights: the same seed on the same machine gives the same run. device: None takes a CUDA
-    device if there is one. progress is called with each finished `Epoch`.
+    device if there is one. precision: "bf16" computes in bfloat16 where that is safe; fast on
+    recent GPUs, often slower on processors. cache: a folder for frozen features that do not fit
+    into memory. progress is called with each finished `Epoch`.
+
+    checkpoint: a folder in which the state of the run is kept, written at an epoch's end when
+    `save_every` seconds have passed. With resume=True a run that was killed goes on from
+    there and ends with the weights that it would have had without the interruption.
+
+    Launched by `accelerate launch` or `torchrun`, the processes share each batch.
 
     Raises TrainingDiverged if the loss is no longer a number, and TrainingInterrupted on
-    Ctrl-C; in both cases the model holds its best weights so far.
+    Ctrl-C; in both cases the model holds its best weights so far. Raises CheckpointError when
+    the checkpoint belongs to another run.
+
+    >>> import transferlib as tl
+    >>> splits = tl.load_data("digits", 40, image_size=32, n_val=20, n_test=20)
+    >>> model = tl.TransferModel("small_cnn", num_classes=10, pretrained=False)
+    >>> run = tl.fit(model, splits, tl.progressive_unfreezing(3, steps=3))
+    >>> [(epoch.epoch, epoch.phase) for epoch in run.history]
+    [(1, 1), (2, 2), (3, 3)]
     """
     if len(splits.classes) != model.head.out_features:
         raise TransferError(
             f"{splits.name} has {len(splits.classes)} classes, but the model's head has "
             f"{model.head.out_features} outputs. Build it with num_classes={len(splits.classes)}."
         )
-    device = pick_device(device)
+    if precision not in ("fp32", "bf16"):
+        raise TransferError(f"precision must be 'fp32' or 'bf16', not {precision!r}.")
+    processes = Processes(device)
     if not strategy.pretrained:
         model.randomise(seed)
     model.keep_statistics = strategy.keep_statistics
-    model.to(device)
+    model.to(processes.device)
     run = Run(strategy, model.backbone, splits.name, seed)
-    started = time.perf_counter()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), processes.shared_statistics():
         torch.manual_seed(seed)
-        keeper = _BestWeights(model, strategy)
+        trainer = Trainer(model, splits, strategy, run, processes, precision, Path(cache) if cache else None)
+        saver = Saver(Path(checkpoint), trainer, save_every) if checkpoint else None
+        if saver and resume:
+            saver.load()
         try:
-            for epoch in _epochs(model, splits, strategy, run, seed, device):
-                epoch_is_best = keeper.offer(epoch)
-                run.history.append(epoch)
-                run.best_epoch = epoch.epoch if epoch_is_best else run.best_epoch
-                run.seconds = time.perf_counter() - started
-                if progress:
-                    progress(epoch)
-                if strategy.patience and epoch.epoch - run.best_epoch >= strategy.patience:
-                    run.notes.append(f"stopped early: no better {strategy.monitor} for {strategy.patience} epochs")
-                    break
+            trainer.train(progress, saver)
         except KeyboardInterrupt:
             raise TrainingInterrupted(run) from None
         finally:
-            keeper.restore()
+            trainer.best.restore()
             model.eval()
     return run
 
 
-def _epochs(
-    model: TransferModel, splits: Splits, strategy: Strategy, run: Run, seed: int, device: torch.device
-) -> Iterator[Epoch]:
-    """Train; yield after each epoch."""
-    generator = torch.Generator().manual_seed(seed)
-    train, val = _to(splits.train, device), _to(splits.val, device)
-    weights = _class_weights(strategy, train.labels, len(splits.classes))
-    optimizer = _optimizer(model, strategy)
-    batches = math.ceil(len(train) / strategy.batch_size)
-    total, step = strategy.epochs * batches, 0
-    number = 0
-    for index, phase in enumerate(strategy.phases, start=1):
-        model.freeze_to(phase.frozen(len(model.stages)))
-        feed = _Feed(model, train, val, strategy, strategy.augment or splits.augment, seed, run.notes)
-        rates = phase.rates(len(model.stages))
-        model.train()
-        learning = [module for module in model.modules() if module.training]
-        for _ in range(phase.epochs):
-            number += 1
+class Trainer:
+    """A run in progress: what `Saver` keeps of it is all that the rest of the run depends on."""
+
+    def __init__(
+        self,
+        model: TransferModel,
+        splits: Splits,
+        strategy: Strategy,
+        run: Run,
+        processes: Processes,
+        precision: str,
+        cache: Path | None,
+    ) -> None:
+        self.model, self.splits, self.strategy, self.run = model, splits, strategy, run
+        self.processes, self.precision, self.cache = processes, precision, cache
+        self.train_split, self.val = _to(splits.train, processes.device), _to(splits.val, processes.device)
+        self.weights = _class_weights(strategy, self.train_split.labels, len(splits.classes))
+        self.optimizer = _optimizer(model, strategy)
+        self.generator = torch.Generator().manual_seed(run.seed)
+        self.best = _BestWeights(model, strategy)
+        self.batches = math.ceil(len(self.train_split) / strategy.batch_size)
+        self.micro_batch = strategy.batch_size
+        self.seconds_before = 0.0
+        if len(self.train_split) // self.batches < processes.count:
+            raise TransferError(
+                f"batches of {len(self.train_split) // self.batches} images cannot be shared by {processes.count} "
+                "processes: raise batch_size or launch fewer."
+            )
+
+    def train(self, progress: Callable[[Epoch], None] | None, saver: Saver | None) -> None:
+        """Every epoch that the history does not hold yet."""
+        begun = time.perf_counter()
+        run, model, first = self.run, self.model, 1
+        for index, phase in enumerate(self.strategy.phases, start=1):
+            numbers = range(first, first := first + phase.epochs)
+            if len(run.history) >= numbers[-1]:
+                continue
             started = time.perf_counter()
-            _set_mode(learning, training=True)
-            summed = torch.zeros((), device=device)
-            for chosen in torch.randperm(len(train), generator=generator).tensor_split(batches):
-                factor = schedule_factor(strategy, step, total)
-                for group in optimizer.param_groups:
-                    group["lr"] = rates[group["stage"]] * factor
-                inputs, labels = feed.batch(chosen.to(device), number, generator)
-                loss = cross_entropy(
-                    feed.learner(inputs), labels, weight=weights, label_smoothing=strategy.label_smoothing
+            model.freeze_to(phase.frozen(len(model.stages)))
+            feed = Feed(self)
+            model.train()
+            learning = [module for module in model.modules() if module.training]
+            for number in numbers[max(len(run.history) + 1 - numbers[0], 0) :]:
+                if self._stops_early():
+                    return
+                epoch = self._epoch(number, index, phase, feed, learning, started)
+                if self.best.offer(epoch):
+                    run.best_epoch = number
+                run.history.append(epoch)
+                run.seconds = self.seconds_before + time.perf_counter() - begun
+                if saver:
+                    saver.save()
+                if progress:
+                    progress(epoch)
+                started = time.perf_counter()
+        self._stops_early()
+
+    def _stops_early(self) -> bool:
+        run, patience = self.run, self.strategy.patience
+        stops = patience is not None and bool(run.history) and run.history[-1].epoch - run.best_epoch >= patience
+        if stops:
+            run.notes.append(f"stopped early: no better {self.strategy.monitor} for {patience} epochs")
+            log.info(run.notes[-1])
+        return stops
+
+    def _epoch(
+        self, number: int, index: int, phase: Phase, feed: Feed, learning: list[nn.Module], started: float
+    ) -> Epoch:
+        strategy, count = self.strategy, len(self.train_split)
+        rates, total = phase.rates(len(self.model.stages)), strategy.epochs * self.batches
+        factor = 0.0
+        _set_mode(learning, training=True)
+        summed = torch.zeros((), device=self.processes.device)
+        order = torch.randperm(count, generator=self.generator)
+        for step, chosen in enumerate(order.tensor_split(self.batches), start=(number - 1) * self.batches):
+            factor = schedule_factor(strategy, step, total)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rates[group["stage"]] * factor
+            summed += self._step(feed, chosen, number) * len(chosen)
+        train_loss = summed.item() / count
+        _set_mode(learning, training=False)
+        logits = feed.val_logits()
+        val_loss = cross_entropy(logits, self.val.labels).item()
+        if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
+            raise TrainingDiverged(_diverged(strategy, phase, index, number, self.run))
+        accuracy, balanced = _accuracies(logits, self.val.labels)
+        seconds = time.perf_counter() - started
+        return Epoch(number, index, phase.lr * factor, train_loss, val_loss, accuracy, balanced, seconds)
+
+    def _step(self, feed: Feed, chosen: Tensor, number: int) -> Tensor:
+        """One update from one batch, in as many pieces as memory asks for; returns its mean loss."""
+        inputs, labels = feed.batch(chosen, number, self.generator)
+        parts, targets = self.processes.share(inputs), self.processes.share(labels)
+        weight = self.weights[labels].sum() if self.weights is not None else len(labels)
+
+        def gradients(size: int) -> Tensor:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = torch.zeros((), device=self.processes.device)
+            for part, target in zip(torch.split(parts, size), torch.split(targets, size), strict=True):
+                with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                    logits = feed.learner(feed.prepare(part))
+                piece = cross_entropy(
+                    logits.float(),
+                    target,
+                    weight=self.weights,
+                    label_smoothing=self.strategy.label_smoothing,
+                    reduction="sum",
                 )
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                summed += loss.detach() * len(chosen)
-                step += 1
-            train_loss = summed.item() / len(train)
-            _set_mode(learning, training=False)
-            logits = feed.val_logits()
-            val_loss = cross_entropy(logits, val.labels).item()
-            if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
-                raise TrainingDiverged(_diverged(strategy, phase, index, number, run))
-            accuracy, balanced = _accuracies(logits, val.labels)
-            seconds = time.perf_counter() - started
-            lr = phase.lr * schedule_factor(strategy, step - 1, total)
-            yield Epoch(number, index, lr, train_loss, val_loss, accuracy, balanced, seconds)
+                # Accelerate averages the gradients of the processes; their sum is wanted.
+                (piece * (self.processes.count / weight)).backward()  # type: ignore[no-untyped-call]
+                loss += piece.detach() / weight
+            self.micro_batch = size
+            return loss
+
+        if self.processes.count > 1:
+            loss = gradients(self.micro_batch)  # halving in one process alone would leave the others waiting
+        else:
+            loss = halving(gradients, self.micro_batch, f"{self.micro_batch}; as many are summed up before each step")
+        self.optimizer.step()
+        return self.processes.sum(loss)
 
 
 def _set_mode(modules: list[nn.Module], *, training: bool) -> None:
     """`model.train()` and `model.eval()` visit every frozen module twice an epoch; this visits none."""
     for module in modules:
         module.training = training
-
-
-_Prepare = Callable[[Tensor, torch.Generator], Tensor]
-
-
-class _Feed:
-    """Where a phase's batches come from: the images, or what the frozen stages made of them."""
-
-    def __init__(
-        self, model: TransferModel, train: Split, val: Split, strategy: Strategy, kind: str, seed: int, notes: list[str]
-    ) -> None:
-        self.labels = train.labels
-        self.learner = suffix(model, model.frozen)
-        views = 1 if kind == "none" else strategy.views
-        if model.frozen and views and _fits(model, train, val, views):
-            self.inputs = cache_features(model, train.images, views=views, kind=kind, seed=seed)
-            self.val_inputs = cache_features(model, val.images)[0]
-            self.prepare: _Prepare = lambda kept, generator: kept
-            self.val_prepare: Callable[[Tensor], Tensor] = lambda kept: kept
-            megabytes = (self.inputs.nbytes + self.val_inputs.nbytes) / 1e6
-            notes.append(
-                f"{model.frozen} frozen stages ran once over {views} view{'s' * (views > 1)} of {len(train)} training "
-                f"and {len(val)} validation images: {megabytes:.1f} MB kept"
-            )
-        else:
-            before = prefix(model, model.frozen)
-            self.inputs, self.val_inputs = train.images[None], val.images
-            self.prepare = lambda images, generator: before(augment(images, kind, generator))
-            self.val_prepare = before
-
-    def batch(self, chosen: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        inputs = self.inputs[(epoch - 1) % len(self.inputs)][chosen]
-        return self.prepare(inputs, generator), self.labels[chosen]
-
-    def val_logits(self) -> Tensor:
-        return batched(lambda inputs: cast(Tensor, self.learner(self.val_prepare(inputs))), self.val_inputs)
-
-
-def _fits(model: TransferModel, train: Split, val: Split, views: int) -> bool:
-    size = cache_bytes(model, train.images, views=views) + cache_bytes(model, val.images)
-    if size > CACHE_LIMIT:
-        warnings.warn(
-            f"the frozen features of {len(train)} images × {views} views would take {size / 1e9:.1f} GB, more than "
-            f"transferlib.training.CACHE_LIMIT ({CACHE_LIMIT / 1e9:.1f} GB): they are recomputed every epoch instead.",
-            stacklevel=5,
-        )
-    return size <= CACHE_LIMIT
 
 
 class _BestWeights:
@@ -244,20 +228,23 @@ class _BestWeights:
         self.module = nn.ModuleList([model.stages[lowest:], model.head])
         self.monitor = strategy.monitor
         self.score: tuple[float, float] | None = None
-        self._keep()
+        self.keep()
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """Remember the weights as they are."""
         self.state = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
 
     def offer(self, epoch: Epoch) -> bool:
+        """Remember the weights if the epoch is the best so far."""
         score = epoch.score(self.monitor)
         better = self.score is None or score > self.score
         if better:
             self.score = score
-            self._keep()
+            self.keep()
         return better
 
     def restore(self) -> None:
+        """Give the model the weights of the best epoch."""
         self.module.load_state_dict(self.state)
 
 

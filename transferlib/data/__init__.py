@@ -31,6 +31,9 @@ def load_data(name: str, n_train: int | None = None, *, fallback: str | None = N
 
     A set that has to be downloaded and cannot be had raises DownloadError. With
     fallback="lesions", say, a warning tells what is used instead.
+
+    >>> load_data("lesions", 20, image_size=32, n_val=10, n_test=10, seed=1)
+    Splits('lesions', synthetic, 5 classes, 32×32: train 20, val 10, test 10)
     """
     if name not in SOURCES:
         close = difflib.get_close_matches(name, SOURCES, n=3)

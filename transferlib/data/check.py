@@ -7,10 +7,26 @@ import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 
-from transferlib.data.clean import EXAMPLES, GroupRule, clean, conflicts, copies, crossing, group_ids, number
+from transferlib.data.clean import (
+    EXAMPLES,
+    GroupRule,
+    across,
+    clean,
+    conflicts,
+    copies,
+    crossing,
+    group_ids,
+    number,
+    two_labels,
+)
+from transferlib.data.near import near_copies
 from transferlib.data.scan import Item, scan
+from transferlib.errors import DataError
 
 FEW = 10
+SMALL = 0.5  # of the size that the network gets: enlarged to more than double, there is nothing left to see
+NARROW = 3.0  # longer side to shorter: less than a third of the picture is in the central square
+RARE = 0.1  # share of the images up to which a pixel mode is a surprise
 
 
 @dataclass(frozen=True)
@@ -20,6 +36,11 @@ class Report:
     counts: readable images by part of the folder ("" if it has no parts) and class.
     usable: unrelated images that could be loaded with on_bad="skip", likewise; a class that is left out is absent.
     broken: the reason for each unreadable file. copies, two_labels, crossing: groups of file names.
+    near: groups that look alike but are not one file, with their exact copies; near_two_labels, near_crossing: those
+    of them with two labels, and those across train, val and test. A suspicion: they do not stop the loading.
+    image_size: the side in pixels that a network would get. small: files with a shorter side under half of that,
+    narrow: files more than three times as long as wide, both with their "width×height". odd_modes: the files of each
+    pixel mode that at most a tenth have. turned: files that lie turned, and that only their EXIF entry puts upright.
     tiny: classes with fewer than ten usable images in a part. modes: images by Pillow's pixel mode.
     sizes: images by "width×height". ignored: entries passed over, with the reason.
     left_out: what on_bad="skip" leaves out. fatal: why not even that helps, or "".
@@ -32,6 +53,14 @@ class Report:
     copies: list[list[str]]
     two_labels: list[list[str]]
     crossing: list[list[str]]
+    near: list[list[str]]
+    near_two_labels: list[list[str]]
+    near_crossing: list[list[str]]
+    image_size: int
+    small: dict[str, str]
+    narrow: dict[str, str]
+    odd_modes: dict[str, list[str]]
+    turned: list[str]
     tiny: dict[str, dict[str, int]]
     modes: dict[str, int]
     sizes: dict[str, int]
@@ -53,7 +82,7 @@ class Report:
         names = sorted({name for part in parts for name in self.counts[part]})
         head = ["class", *(part or "images" for part in parts), *(f"{part} usable".strip() for part in parts)]
         table = [
-            [_plain(name), *(str(self.counts[p].get(name, 0)) for p in parts), *(self._usable(name, p) for p in parts)]
+            [plain(name), *(str(self.counts[p].get(name, 0)) for p in parts), *(self._usable(name, p) for p in parts)]
             for name in names
         ]
         total = [sum(side[part].values()) for side in (self.counts, self.usable) for part in parts]
@@ -64,12 +93,24 @@ class Report:
         lines += _section("groups of identical files", [_files(group) for group in self.copies])
         lines += _section("… with two labels", [_files(group) for group in self.two_labels])
         lines += _section("groups across train, val, test", [_files(group) for group in self.crossing])
-        tiny = [f"{name!r}: {_counts(where)}" for name, where in self.tiny.items()]
+        lines += _section("groups of near copies (look at them)", [_files(group, "~") for group in self.near])
+        lines += _section("… with two labels", [_files(group, "~") for group in self.near_two_labels])
+        lines += _section("… across train, val, test", [_files(group, "~") for group in self.near_crossing])
+        tiny = [f"{name!r}: {counted(where)}" for name, where in self.tiny.items()]
         lines += _section(f"classes with fewer than {FEW} images", tiny)
+        size = f"images with a shorter side under {SMALL * self.image_size:g} pixels"
+        lines += _section(size, [f"{name!r} ({shape})" for name, shape in self.small.items()])
+        narrow = [f"{name!r} ({shape})" for name, shape in self.narrow.items()]
+        lines += _section(f"images more than {NARROW:g} times as long as wide", narrow)
+        odd = [f"{name!r} ({mode})" for mode, names in self.odd_modes.items() for name in names]
+        lines += _section("images of an unusual pixel mode", odd)
+        lines += _section("images that EXIF turns", [repr(name) for name in self.turned])
         lines += _section("ignored entries", [f"{name!r} ({reason})" for name, reason in self.ignored.items()])
-        lines += [f"pixel modes: {_counts(self.modes) or 'none'}", f"sizes: {self._size_range()}", ""]
+        lines += [f"pixel modes: {counted(self.modes) or 'none'}", f"sizes: {self._size_range()}", ""]
         if self.ok:
-            return "\n".join([*lines, "Ready to be loaded."])
+            doubt = " Look at the near copies with two labels, or across train, val and test, before you trust a score."
+            suspicion = doubt * bool(self.near_two_labels or self.near_crossing)
+            return "\n".join([*lines, f"Ready to be loaded.{suspicion}"])
         lines += ["Must be seen to before loading:"]
         lines += [f"- {text}." for text in self.left_out]
         lines += [f"- {self.fatal}"] if self.fatal else ['on_bad="skip" leaves all this out.']
@@ -86,14 +127,19 @@ class Report:
         return f"{len(self.sizes)} different, shorter side {shortest[0]} to {shortest[-1]} pixels"
 
 
-def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None) -> Report:
+def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None, image_size: int = 224) -> Report:
     """Look at every file of a folder as `folder` would, and report instead of loading.
 
-    groups: as for `folder`. Raises DataError only when there is no such folder, or `groups` does not fit.
+    groups: as for `folder`. image_size: the side in pixels at which the images are to be used; those much smaller
+    are named. Raises DataError only when there is no such folder, or `groups` or `image_size` do not fit.
     """
-    found = scan(path, image_size=64, keep=False)
+    if image_size < 1:
+        raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
+    found = scan(path, image_size=None)
     cleaned = clean(found, groups)
     items = found.readable
+    alike = near_copies(items)
+    modes = Counter(item.mode for item in items)
     names = {found.called(part) if part else "": part for part in found.parts}
     counts, usable, tiny = {}, {}, {}
     for shown, part in names.items():
@@ -111,9 +157,21 @@ def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None) -> R
         copies=_names(copies(items)),
         two_labels=_names(conflicts(items)),
         crossing=_names(crossing(items, group_ids(items, groups))),
+        near=_names(alike),
+        near_two_labels=_names(two_labels(alike)),
+        near_crossing=_names(across(alike)),
+        image_size=image_size,
+        small={item.name: _shape(item) for item in items if min(item.size) < SMALL * image_size},
+        narrow={item.name: _shape(item) for item in items if max(item.size) > NARROW * min(item.size)},
+        odd_modes={
+            mode: [item.name for item in items if item.mode == mode]
+            for mode in modes
+            if modes[mode] <= RARE * len(items)
+        },
+        turned=[item.name for item in items if item.turned],
         tiny=tiny,
-        modes=dict(Counter(item.mode for item in items).most_common()),
-        sizes=dict(Counter(f"{item.size[0]}×{item.size[1]}" for item in items).most_common()),
+        modes=dict(modes.most_common()),
+        sizes=dict(Counter(map(_shape, items)).most_common()),
         ignored=dict(found.ignored),
         left_out=list(cleaned.left_out),
         fatal=cleaned.fatal,
@@ -124,15 +182,22 @@ def _names(groups: list[list[Item]]) -> list[list[str]]:
     return [[item.name for item in group] for group in groups]
 
 
-def _plain(text: str) -> str:
+def _shape(item: Item) -> str:
+    return f"{item.size[0]}×{item.size[1]}"
+
+
+def plain(text: str) -> str:
+    """Names with line breaks, control characters or undecodable bytes as Python writes them."""
     return text if text.isprintable() else repr(text)
 
 
-def _files(group: list[str]) -> str:
-    return " = ".join(map(repr, group))
+def _files(group: list[str], sign: str = "=") -> str:
+    rest = f" and {len(group) - EXAMPLES:,} more" if len(group) > EXAMPLES else ""
+    return f" {sign} ".join(map(repr, group[:EXAMPLES])) + rest
 
 
-def _counts(numbers: dict[str, int]) -> str:
+def counted(numbers: dict[str, int]) -> str:
+    """Names with their numbers: "RGB 23, L 1"."""
     return ", ".join(f"{name} {n:,}" for name, n in numbers.items())
 
 

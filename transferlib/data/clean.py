@@ -89,14 +89,24 @@ def copies(items: Iterable[Item]) -> list[list[Item]]:
 
 def conflicts(items: Iterable[Item]) -> list[list[Item]]:
     """Groups of identical files with more than one label; the first and the last of each group differ in it."""
-    groups = [sorted(group, key=lambda item: item.label) for group in copies(items)]
-    return [group for group in groups if group[0].label != group[-1].label]
+    return two_labels(copies(items))
 
 
 def crossing(items: Iterable[Item], ids: Iterable[Hashable]) -> list[list[Item]]:
     """Groups (one id an item) in more than one of train, val and test; the last of each is nearest to the test."""
-    groups = [sorted(group, key=_rank) for group in _alike(items, ids)]
-    return [group for group in groups if group[0].part != group[-1].part]
+    return across(_alike(items, ids))
+
+
+def two_labels(groups: Iterable[list[Item]]) -> list[list[Item]]:
+    """Those groups that have more than one label, sorted by it."""
+    ordered = [sorted(group, key=lambda item: item.label) for group in groups]
+    return [group for group in ordered if group[0].label != group[-1].label]
+
+
+def across(groups: Iterable[list[Item]]) -> list[list[Item]]:
+    """Those groups that are in more than one of train, val and test, sorted by it, the test last."""
+    ordered = [sorted(group, key=_rank) for group in groups]
+    return [group for group in ordered if group[0].part != group[-1].part]
 
 
 def group_ids(items: Iterable[Item], groups: GroupRule = None) -> list[int]:

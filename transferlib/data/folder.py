@@ -46,7 +46,7 @@ def folder(
     All images are decoded before any is chosen, so memory must hold them: 3 · image_size² bytes each.
     Raises DataError.
     """
-    found = scan(path, image_size=image_size, keep=True)
+    found = scan(path, image_size=image_size)
     usable = clean(found, groups)
     if usable.fatal:
         left_out = f" Before that, left out:{_listed(usable.left_out)}" if found.items and usable.left_out else ""
@@ -77,11 +77,11 @@ def labelled_split(
 ) -> Split:
     """Load the held-out images of a folder, to score a model that knows `classes`, in their order.
 
-    Held out is test/, else val/; a folder without such parts is read whole, with a warning that images the model
-    was trained on flatter it. on_bad as in `folder`, for broken files and identical files with two labels.
-    Raises DataError.
+    Held out is test/, else val/, with or without train/ beside it; a folder without such parts is read whole, with a
+    warning that images the model was trained on flatter it. on_bad as in `folder`, for broken files and identical
+    files with two labels. Raises DataError.
     """
-    found = scan(path, image_size=image_size, keep=True)
+    found = scan(path, image_size=image_size, train=False)
     part = next(name for name in ("test", "val", "train", "") if name in found.parts)
     here = [item for item in found.items if item.part == part]
     usable = [item for item in here if not item.error]

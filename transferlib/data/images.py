@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from transferlib.errors import DataError
@@ -21,6 +22,7 @@ _NAMES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif heic heif avif jp2 ppm
 SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 2**20
+THUMB = 32
 
 _ALLOWED = "JPEG, PNG, BMP, TIFF or WebP"
 _OTHERS = (
@@ -36,11 +38,15 @@ _OTHERS = (
 
 
 class Picture(NamedTuple):
-    """pixels: uint8, (3, S, S). size: (width, height) in the file. mode: Pillow's name for the pixels in the file."""
+    """pixels: uint8, (3, S, S). size: (width, height) in the file. mode: Pillow's name for the pixels in the file.
+
+    turned: whether the file's EXIF entry says that its pixels do not lie upright; those here do.
+    """
 
     pixels: Tensor
     size: tuple[int, int]
     mode: str
+    turned: bool
 
 
 def decode(path: str | os.PathLike[str], image_size: int, *, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -97,7 +103,8 @@ def decode_bytes(data: bytes, image_size: int, *, name: str, max_pixels: int = M
                 # libjpeg decodes at 1/2, 1/4 or 1/8; twice the target keeps the resampling honest.
                 image.draft(None, (2 * image_size, 2 * image_size))
             image.load()
-            square = _central_square(_rgb(_upright(image), name), image_size)
+            upright, turned = _upright(image)
+            square = _central_square(_rgb(upright, name), image_size)
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -109,7 +116,15 @@ def decode_bytes(data: bytes, image_size: int, *, name: str, max_pixels: int = M
             f"{name!r} is damaged or cut short ({error or type(error).__name__}). "
             "Copy or download it again, or remove it."
         ) from error
-    return Picture(torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), size, mode)
+    return Picture(torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), size, mode, turned)
+
+
+def thumbnail(pixels: Tensor) -> NDArray[np.uint8]:
+    """Pixels of shape (3, S, S), S a multiple of 32, as a grey thumbnail: uint8 (32, 32), each the mean of a block."""
+    step = pixels.shape[-1] // THUMB
+    color = pixels.numpy().reshape(3, THUMB, step, THUMB, step).mean((2, 4), dtype=np.float32)
+    grey = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), color, 1)  # luma, ITU-R BT.601
+    return np.asarray(np.rint(grey), np.uint8)
 
 
 def _too_large(name: str, found: str, limit: int) -> str:
@@ -126,11 +141,13 @@ def _kind(data: bytes) -> str:
     return next((kind for magic, kind in _OTHERS if start.lower().startswith(magic.lower())), "no image that we know")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The picture upright, and whether that took a turn."""
     try:
-        return ImageOps.exif_transpose(image)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        return ImageOps.exif_transpose(image), turned
     except Exception:  # a damaged EXIF block says nothing against the pixels, which are already loaded
-        return image
+        return image, False
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:

@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from transferlib.data.images import SUFFIXES, decode_bytes, read
+from transferlib.data.images import SUFFIXES, THUMB, decode_bytes, read, thumbnail
 from transferlib.errors import DataError
 
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+LOOK = 2 * THUMB  # the side at which images are decoded that are only looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +25,8 @@ class Item:
     """One file that should be an image.
 
     name: its path inside the folder. part: "train", "val" or "test", or "" in a folder without such parts.
-    error: why it cannot be read, if so; size is (width, height) in the file and mode Pillow's name for its pixels.
+    error: why it cannot be read, if so; size is (width, height) in the file and mode Pillow's name for its pixels;
+    turned: whether its EXIF entry turns it. It has either pixels or a grey thumb, uint8 of shape (32, 32).
     """
 
     path: Path
@@ -32,8 +36,10 @@ class Item:
     sha256: str = ""
     size: tuple[int, int] = (0, 0)
     mode: str = ""
+    turned: bool = False
     error: str = ""
     pixels: Tensor | None = None
+    thumb: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,21 +66,22 @@ class Scan:
         return f"{self.parts[part].name}/" if part else "the folder"
 
 
-def scan(path: str | os.PathLike[str], *, image_size: int, keep: bool) -> Scan:
+def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = True) -> Scan:
     """Read and decode each image of `path` in a thread pool, in the order of their names.
 
-    keep: whether the items carry their pixels, uint8 of shape (3, image_size, image_size).
+    image_size: the items carry their pixels, uint8 of shape (3, image_size, image_size); None: their thumbnails.
+    train: whether a folder with val/ or test/ must have train/ beside it; if not, val/ and test/ alone are parts too.
     Raises DataError when there is no such folder; a file that cannot be read is an item with an error.
     """
     root = Path(path)
-    if image_size < 1:
+    if image_size is not None and image_size < 1:
         raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
     ignored: dict[str, str] = {}
     try:
         if not root.is_dir():
             what = "is a file, not a folder" if root.is_file() else "is not a folder that can be found"
             raise DataError(f"{os.fspath(path)!r} {what}. Give a folder with one folder of images for each class.")
-        parts = _parts(root, ignored)
+        parts = _parts(root, ignored, train)
         tops = {part: _folders(folder, root, ignored) for part, folder in parts.items()}
         todo = [
             Item(file, _name(file, root), part, top.name)
@@ -88,12 +95,12 @@ def scan(path: str | os.PathLike[str], *, image_size: int, keep: bool) -> Scan:
             "Check that it exists and that you may read it."
         ) from error
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes outside the interpreter lock
-        items = tuple(pool.map(lambda item: _load(item, image_size, keep), todo))
+        items = tuple(pool.map(lambda item: _load(item, image_size), todo))
     classes = {part: tuple(top.name for top in tops[part]) for part in tops}
     return Scan(root, parts, classes, items, tuple(sorted(ignored.items())))
 
 
-def _parts(root: Path, ignored: dict[str, str]) -> dict[str, Path]:
+def _parts(root: Path, ignored: dict[str, str], train: bool) -> dict[str, Path]:
     """The folders train, val and test in their usual spellings; {"": root} where the classes lie in root itself.
 
     A folder that holds no folders is no part: "train" may be a class, beside "bus".
@@ -109,7 +116,8 @@ def _parts(root: Path, ignored: dict[str, str]) -> dict[str, Path]:
                     "Rename or remove one."
                 )
             parts[part] = folder
-    if "train" not in parts:
+    alone = bool(parts) and len(parts) == len(top) and not train
+    if "train" not in parts and not alone:
         return {"": root}
     for entry in sorted(root.iterdir()):
         if entry not in parts.values():
@@ -163,12 +171,19 @@ def _name(entry: Path, root: Path) -> str:
     return entry.relative_to(root).as_posix()
 
 
-def _load(item: Item, image_size: int, keep: bool) -> Item:
+def _load(item: Item, image_size: int | None) -> Item:
     try:
         data = read(item.path, name=item.name)
-        picture = decode_bytes(data, image_size, name=item.name)
+        picture = decode_bytes(data, image_size or LOOK, name=item.name)
     except DataError as error:
         return replace(item, error=str(error))
-    sha256 = hashlib.sha256(data).hexdigest()
-    pixels = picture.pixels if keep else None
-    return replace(item, sha256=sha256, size=picture.size, mode=picture.mode, pixels=pixels)
+    item = replace(
+        item,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=picture.size,
+        mode=picture.mode,
+        turned=picture.turned,
+    )
+    if image_size is None:
+        return replace(item, thumb=thumbnail(picture.pixels))
+    return replace(item, pixels=picture.pixels)

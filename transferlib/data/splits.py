@@ -115,6 +115,11 @@ def split_by_group(
     least one group of each class where there are enough groups and images. Groups of several
     images can make a set smaller than asked for. Returns one sorted index array a size.
     Raises DataError.
+
+    >>> lesion = [0, 0, 1, 1, 2, 2, 3, 3]  # two photographs of each lesion
+    >>> train, test = split_by_group([0, 0, 0, 0, 1, 1, 1, 1], lesion, (4, 4), seed=0)
+    >>> set(np.take(lesion, train)) & set(np.take(lesion, test))
+    set()
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     if min(sizes) < 0 or sum(sizes) > len(labels):

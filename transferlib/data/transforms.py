@@ -15,6 +15,10 @@ def augment(images: Tensor, kind: str, generator: torch.Generator) -> Tensor:
     also turns by quarter turns, and needs square images. Both shift by up to an eighth of the
     side and mirror what is missing at the edge. generator: a generator of the processor, so
     that the same seed gives the same changes on every device.
+
+    >>> images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
+    >>> augment(images, "flip", torch.Generator().manual_seed(0)).shape
+    torch.Size([4, 3, 32, 32])
     """
     if kind == "none":
         return images

@@ -1,0 +1,165 @@
+"""What a training run would do and about how long it would take, without doing it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from transferlib import feed
+from transferlib.data.splits import Splits
+from transferlib.features import cache_bytes, prefix, suffix
+from transferlib.model import TransferModel, pick_device
+from transferlib.strategies import Phase, Strategy
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase, with the learning rate of each stage and of the head; 0 is frozen.
+
+    parameters: how many learn. cache_bytes: the size of what is kept of the frozen stages, 0 if
+    nothing is. seconds: an estimate for all its epochs.
+    """
+
+    epochs: int
+    rates: dict[str, float]
+    parameters: int
+    cache_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run: parameters of each stage and of the head, phases, steps an epoch, estimated seconds altogether."""
+
+    strategy: str
+    backbone: str
+    data: str
+    images: dict[str, int]
+    batch_size: int
+    steps: int
+    parameters: dict[str, int]
+    phases: tuple[PhasePlan, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers, strings, lists and dicts, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.strategy} of {self.backbone} on {self.data}: {sum(self.parameters.values()):,} parameters"]
+        lines += [f"  {name:10s} {count:12,}" for name, count in self.parameters.items()]
+        for number, phase in enumerate(self.phases, start=1):
+            kept = f"; cache {phase.cache_bytes / 1e6:.1f} MB" if phase.cache_bytes else ""
+            lines.append(
+                f"phase {number}: {phase.epochs} epochs of {self.steps} steps of {self.batch_size} images, "
+                f"{phase.parameters:,} parameters learn{kept}; about {duration(phase.seconds)}"
+            )
+            rates = [f"{name} {f'{rate:.2g}' if rate else 'frozen'}" for name, rate in phase.rates.items()]
+            lines.append(f"  learning rates: {', '.join(rates)}")
+        lines.append(f"about {duration(self.seconds)} altogether, from one measured step and forward pass a phase")
+        return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "8 s", "3 min 20 s", "2 h 5 min"; at least "1 s"."""
+    whole = max(round(seconds), 1)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def plan(model: TransferModel, splits: Splits, strategy: Strategy, *, device: str | torch.device | None = None) -> Plan:
+    """Say what `fit` would do: who learns how fast, what is kept, and about how long it takes.
+
+    Times come from one training step and one forward pass a phase, on a copy: the model stays
+    as it is. They leave out the drawing of augmentations and whatever else the machine does.
+    """
+    copied = copy.deepcopy(model).to(pick_device(device))
+    copied.keep_statistics = strategy.keep_statistics
+    phases = tuple(_phase(copied, splits, strategy, phase) for phase in strategy.phases)
+    forward = _seconds(lambda: copied(_batch(copied, splits, strategy))) / _batch_size(splits, strategy)
+    sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
+    return Plan(
+        strategy.name,
+        model.backbone,
+        splits.name,
+        sizes,
+        strategy.batch_size,
+        _steps(splits, strategy),
+        {name: count for name, count, _ in model.parameter_table()},
+        phases,
+        sum(phase.seconds for phase in phases) + forward * len(splits.test),
+    )
+
+
+def _phase(model: TransferModel, splits: Splits, strategy: Strategy, phase: Phase) -> PhasePlan:
+    model.freeze_to(phase.frozen(len(model.stages)))
+    views = 1 if (strategy.augment or splits.augment) == "none" else strategy.views
+    images, size = _batch(model, splits, strategy), _batch_size(splits, strategy)
+    kept = 0
+    if model.frozen and views:
+        kept = cache_bytes(model, images[:1], views=views * len(splits.train) + len(splits.val))
+        kept *= kept <= feed.CACHE_LIMIT
+    before, learner = prefix(model, model.frozen), suffix(model, model.frozen)
+    model.eval()
+    with torch.no_grad():
+        inputs = before(images)
+        frozen = _seconds(lambda: before(images)) if model.frozen else 0.0
+        forward = _seconds(lambda: learner(inputs))
+    step = _step_seconds(model, learner, inputs, splits, strategy)
+    n_val, steps = len(splits.val) / size, _steps(splits, strategy)
+    epoch = step * steps + forward * n_val
+    if kept:
+        seconds = phase.epochs * epoch + frozen * ((views or 0) * len(splits.train) / size + n_val)
+    else:
+        seconds = phase.epochs * (epoch + frozen * (steps + n_val))
+    rates = dict(zip([*model.stage_names, "head"], phase.rates(len(model.stages)), strict=True))
+    learning = sum(count for _, count, learns in model.parameter_table() if learns)
+    return PhasePlan(phase.epochs, rates, learning, kept, seconds)
+
+
+def _step_seconds(
+    model: TransferModel, learner: torch.nn.Module, inputs: Tensor, splits: Splits, strategy: Strategy
+) -> float:
+    labels = splits.train.labels[: len(inputs)].to(inputs.device)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0, fused=True)
+    model.train()
+
+    def step() -> Tensor:
+        loss = cross_entropy(learner(inputs), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.detach()
+
+    return _seconds(step)
+
+
+def _seconds(action: Callable[[], Tensor]) -> float:
+    """Of the second call: the first one pays for what is done only once."""
+    action().cpu()
+    started = time.perf_counter()
+    action().cpu()  # waits for a GPU
+    return time.perf_counter() - started
+
+
+def _steps(splits: Splits, strategy: Strategy) -> int:
+    return math.ceil(len(splits.train) / strategy.batch_size)
+
+
+def _batch_size(splits: Splits, strategy: Strategy) -> int:
+    return min(strategy.batch_size, len(splits.train))
+
+
+def _batch(model: TransferModel, splits: Splits, strategy: Strategy) -> Tensor:
+    return splits.train.images[: strategy.batch_size].to(model.head.weight.device)

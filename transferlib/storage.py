@@ -1,0 +1,149 @@
+"""Files that are whole or absent, and that are believed only if their hash says so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from transferlib.errors import CheckpointError
+
+log = logging.getLogger("transferlib")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name in the same folder, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_tensors(folder: Path, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write `name`-HASH.safetensors and then `name`.json, which names it; older ones are removed.
+
+    The JSON is the commit: a save that is cut short leaves the previous pair or none. Raises
+    CheckpointError when the disk is full or the folder cannot be written.
+    """
+    content = to_bytes({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+    digest = hashlib.sha256(content).hexdigest()
+    facts = {**facts, "file": f"{name}-{digest[:16]}.safetensors", "sha256": digest}
+    try:
+        write_atomically(folder / facts["file"], content)
+        write_atomically(folder / f"{name}.json", json.dumps(facts, indent=2).encode())
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: the {name} could not be saved ({error.strerror or error}). Nothing was overwritten; "
+            "free some space or choose another folder."
+        ) from error
+    for old in folder.glob(f"{name}-*.safetensors"):
+        if old.name != facts["file"]:
+            old.unlink()
+
+
+def load_tensors(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote; FileNotFoundError if there is no `name`.json.
+
+    Raises CheckpointError when a file is truncated, changed, a pickle or anything else.
+    """
+    path = folder / f"{name}.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (ValueError, RecursionError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}). Save the {name} again.") from None
+    if not isinstance(facts, dict) or not isinstance(facts.get("file"), str):
+        raise CheckpointError(f"{path}: 'file' is missing. Save the {name} again.")
+    weights = folder / Path(facts["file"]).name
+    try:
+        content = weights.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{weights}: the weights cannot be read ({reason}). Copy the whole folder.") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != facts.get("sha256"):
+        raise CheckpointError(
+            f"{weights}: truncated or changed (SHA-256 {digest[:12]}…, expected {str(facts.get('sha256'))[:12]}…). "
+            "Copy or save it again."
+        )
+    try:
+        return from_bytes(content), facts
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights}: not a safetensors file ({error}). Pickles are refused.") from None
+
+
+def hash_of(*parts: Tensor | str) -> str:
+    """SHA-256 of tensors (bytes and shape) and strings, in order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode() + b"\0")
+            continue
+        digest.update(f"{part.dtype} {tuple(part.shape)}\0".encode())
+        for piece in torch.split(part.detach().flatten(), 1 << 26) if part.numel() else ():
+            digest.update(piece.cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def mapped_tensor(
+    folder: Path, key: str, shape: tuple[int, ...], dtype: torch.dtype, fill: Callable[[Tensor], None]
+) -> Tensor:
+    """A tensor in a memory-mapped file that is filled once and found again under its key.
+
+    The operating system keeps what is in use in memory and the rest on the disk. `fill` gets
+    the empty tensor. A file that is truncated or changed is noticed by its hash and filled
+    again. Raises OSError if the folder cannot be written or the disk is full: the space is
+    taken before anything is computed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, facts_path = folder / f"features-{key[:16]}.bin", folder / f"features-{key[:16]}.json"
+    count = torch.Size(shape).numel()
+
+    def opened(file: Path) -> Tensor:
+        return torch.from_file(str(file), shared=True, size=count, dtype=dtype).view(shape)
+
+    try:
+        facts = json.loads(facts_path.read_text())
+        whole = path.stat().st_size == count * dtype.itemsize
+        if whole and facts["key"] == key and facts["sha256"] == hash_of(found := opened(path)):
+            log.info("features found in %s", path)
+            return found
+        log.warning("%s is truncated or changed: its features are computed again", path)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            _reserve(file.fileno(), count * dtype.itemsize)
+        made = opened(part)
+        fill(made)
+        write_atomically(facts_path, json.dumps({"key": key, "sha256": hash_of(made)}).encode())
+        part.replace(path)
+        return made
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the space now: writing to a mapped file on a full disk would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
