@@ -1,15 +1,16 @@
 # Head Start. `make help` lists what there is. Without make, the README gives the plain commands.
 PYTHON ?= python3
 BIN := .venv/bin
+BENCH := .venv-bench/bin
 READY := .venv/.ready
 # A waiting thread sleeps: otherwise it takes the core from whoever it waits for.
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab serve check format clean
+.PHONY: help study-map book test lab serve bench check format clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 book: $(READY)  ## execute the lessons and build the website (nothing that has not changed is executed again)
 	@rm -rf _build/html
@@ -26,6 +27,9 @@ serve: book  ## show the website at http://127.0.0.1:8000
 	@echo "http://127.0.0.1:8000  (Ctrl-C ends it)"
 	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
 
+bench: .venv-bench/.ready  ## measure against other tools (REAL_DATA=folder adds real photographs); goes on where it stopped
+	$(BENCH)/python tests/benchmarks/bench.py $(if $(REAL_DATA),--real-data "$(REAL_DATA)") $(BENCH_ARGS)
+
 check: $(READY)  ## ruff, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,9 +39,18 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+study-map: $(READY)  ## measure the map of size, similarity and strategy: hours; goes on where it stopped
+	$(BIN)/python lessons/studies/map.py
+
 clean:  ## remove everything built, but keep .venv
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build ./*.egg-info
 	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
+
+.venv-bench/.ready: tests/benchmarks/requirements.txt pyproject.toml
+	test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
+	$(BENCH)/python -m pip install --disable-pip-version-check -r tests/benchmarks/requirements.txt
+	$(BENCH)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,0 +1,198 @@
+"""The measured map: similarity of the data × number of images × strategy × seed.
+
+    python lessons/studies/map.py            # every cell that map.json does not hold yet: hours on two cores
+    python lessons/studies/map.py --most 64  # only up to 64 training images
+
+Six data sets at a rising distance from the source: photographs; the same photographs with their
+blocks of 16, 8 and 4 pixels in one fixed random order (nothing but the arrangement is lost, and
+no class becomes ambiguous); synthetic lesions; digits. Every cell is written as soon as it is
+measured, so the study can be stopped and started at will. Nobody augments, so whatever is frozen
+is computed once; validation (64 images) chooses the epoch; the test split (400) is read once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+from torch.nn.functional import avg_pool2d
+
+import transferlib as tl
+
+RESULT = Path(__file__).with_suffix(".json")
+SETS = (
+    "photos",
+    "photos, blocks of 16",
+    "photos, blocks of 8",
+    "photos, blocks of 4",
+    "lesions",
+    "digits",
+)
+SIZES = (16, 32, 64, 128, 256, 512, 1024, 2000)
+SEEDS = range(5)
+IMAGE_SIZE, N_VAL, N_TEST = 64, 64, 400
+
+
+def strategies(n: int) -> dict[str, tl.Strategy]:
+    """Few images get more epochs, so that the number of steps is never tiny."""
+    epochs = min(25, max(5, 800 // n))
+    same = {"lr": 3e-3, "augment": "none"}
+    return {
+        "feature extraction": tl.feature_extraction(40, **same),
+        "fine-tuning": tl.fine_tuning(epochs, **same),
+        "progressive unfreezing": tl.progressive_unfreezing(epochs, **same),
+        "LP-FT": tl.lp_ft(epochs, **same),
+        "from scratch": tl.from_scratch(4 * epochs, **same),
+    }
+
+
+def scramble(images: torch.Tensor, block: int) -> torch.Tensor:
+    """The blocks of block × block pixels of each image, (N, 3, H, W), in one order, the same for all."""
+    n, channels, side, _ = images.shape
+    across = side // block
+    blocks = images.view(n, channels, across, block, across, block).transpose(3, 4)
+    order = torch.randperm(across**2, generator=torch.Generator().manual_seed(block))
+    mixed = blocks.reshape(n, channels, across**2, block, block)[:, :, order]
+    return (
+        mixed.view(n, channels, across, across, block, block)
+        .transpose(3, 4)
+        .reshape(images.shape)
+    )
+
+
+@lru_cache(maxsize=2)
+def load(name: str, n: int, seed: int) -> tl.Splits:
+    """One of the six sets."""
+    source, _, block = name.partition(", blocks of ")
+    splits = tl.load_data(
+        source, n, image_size=IMAGE_SIZE, n_val=N_VAL, n_test=N_TEST, seed=seed
+    )
+    if block:
+        parts = {p: getattr(splits, p) for p in ("train", "val", "test")}
+        parts = {
+            p: replace(split, images=scramble(split.images, int(block)))
+            for p, split in parts.items()
+        }
+        splits = replace(splits, name=name, **parts)
+    return splits
+
+
+def pixels(splits: tl.Splits) -> float:
+    """Logistic regression on pixels, 16 × 16: the opponent that uses no network."""
+    flat = [
+        avg_pool2d(s.images / 255, IMAGE_SIZE // 16).flatten(1).numpy()
+        for s in (splits.train, splits.test)
+    ]
+    fit = LogisticRegression(C=0.1, max_iter=1000).fit(
+        flat[0], splits.train.labels.numpy()
+    )
+    return float(fit.score(flat[1], splits.test.labels.numpy()))
+
+
+def measure(name: str, n: int, strategy: str, seed: int) -> dict[str, object]:
+    """One cell."""
+    splits = load(name, n, seed)
+    cell: dict[str, object] = {
+        "set": name,
+        "n": n,
+        "strategy": strategy,
+        "seed": seed,
+        "classes": len(splits.classes),
+    }
+    if strategy == "pixels":
+        return {**cell, "accuracy": pixels(splits)}
+    recipe = strategies(n)[strategy]
+    backbone = "efficientnet_lite0" if recipe.pretrained else "small_cnn"
+    model = tl.TransferModel(
+        backbone, len(splits.classes), pretrained=recipe.pretrained, seed=seed
+    )
+    run = tl.fit(model, splits, recipe, seed=seed)
+    scores = tl.evaluate(model, splits.test)
+    return {
+        **cell,
+        "accuracy": scores.accuracy,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "val_accuracy": run.best.val_accuracy,
+        "best_epoch": run.best_epoch,
+        "kept_phase": run.best.phase,
+        "epochs": len(run.history),
+        "seconds": round(run.seconds, 2),
+    }
+
+
+def provenance() -> dict[str, object]:
+    """What a reader needs to judge a number, or to measure it again."""
+    code = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "code": code.stdout.strip(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": f"{os.cpu_count()} × {platform.machine()}, {torch.get_num_threads()} thread(s)",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=max(SIZES),
+        help="training images of the largest cells",
+    )
+    args = parser.parse_args()
+    tl.keep_freed_memory()
+    threadpool_limits(1, user_api="blas")
+    told = (
+        json.loads(RESULT.read_text())
+        if RESULT.exists()
+        else {"measured": [], "cells": []}
+    )
+    here = provenance()
+    if here not in told["measured"]:
+        told["measured"].append(here)
+    place = told["measured"].index(here)
+    done = {(c["set"], c["n"], c["strategy"], c["seed"]) for c in told["cells"]}
+    wanted = [
+        (name, n, strategy, seed)
+        for n in SIZES
+        if n <= args.most
+        for seed in SEEDS
+        for name in SETS
+        if n <= 1024 or name != "digits"  # scikit-learn has 1,797 of them
+        for strategy in (*strategies(n), "pixels")
+    ]
+    for number, key in enumerate(wanted, start=1):
+        if key in done:
+            continue
+        cell = measure(*key) | {"measured": place}
+        told["cells"].append(cell)
+        told["command"] = "python lessons/studies/map.py"
+        new = RESULT.with_suffix(".new")
+        rows = ",\n".join(json.dumps(c) for c in told["cells"])
+        head = json.dumps({k: told[k] for k in ("command", "measured")}, indent=1)[:-2]
+        new.write_text(f'{head},\n "cells": [\n{rows}\n]}}\n')
+        new.rename(RESULT)
+        print(f"{number}/{len(wanted)}", *key, f"{cell['accuracy']:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
