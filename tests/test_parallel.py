@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import small_model, state_of, stripe_splits
+from PIL import Image
 from torch.nn.functional import batch_norm
 
 import transferlib as tl
@@ -108,3 +109,26 @@ def test_shared_batchnorm_on_one_process_is_batchnorm(monkeypatch):
     weights = torch.randn_like(x)
     gradients = [torch.autograd.grad((y * weights).sum(), x, retain_graph=True)[0] for y in (ours, theirs)]
     assert torch.allclose(*gradients, atol=1e-5)
+
+
+def test_the_command_line_in_two_processes_writes_once_and_what_one_process_writes(tmp_path):
+    split = stripe_splits(30).train
+    for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
+        path = tmp_path / "photos" / ("across", "down")[int(label)] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+    command = ["-m", "transferlib", "train", str(tmp_path / "photos"), "--image-size", "32", "--strategy", "lp-ft"]
+    command += ["--epochs", "2", "--device", "cpu"]
+    launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    for name, before in (("one", []), ("two", launcher)):
+        whole = [sys.executable, *before, *command, "--out", str(tmp_path / name)]
+        done = subprocess.run(whole, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("epoch   2/2") == 1
+        assert done.stdout.count("written to") == 1
+    one, two = (tl.load(tmp_path / name)[0].state_dict() for name in ("one", "two"))
+    assert all(torch.allclose(one[name].float(), two[name].float(), atol=1e-4) for name in one)
+    assert {path.name for path in (tmp_path / "one").iterdir()} >= {"model.json", "metrics.json", "README.md"}
+    assert len(list((tmp_path / "one").iterdir())) == len(list((tmp_path / "two").iterdir()))
