@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -496,3 +499,63 @@ def test_real_isic9(real_data: Callable[[str], Path]) -> None:
     notes = "\n".join(splits.notes)
     assert "'seborrheic keratosis' has 2 unrelated images in Train/ (2 needed) and 0 unrelated images in Test/" in notes
     assert "test has a single image of 'actinic keratosis'" in notes
+
+
+def test_decoded_images_in_files_are_those_in_memory_and_are_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree(tmp_path / "photos")
+    plain = quietly(root)
+    kept = quietly(root, cache=tmp_path / "kept")
+    monkeypatch.setattr("transferlib.data.folder.decode", lambda *_: pytest.fail("decoded again"))
+    again = quietly(root, cache=tmp_path / "kept")
+    for part in ("train", "val", "test"):
+        for other in (kept, again):
+            assert torch.equal(getattr(plain, part).images, getattr(other, part).images)
+            assert torch.equal(getattr(plain, part).labels, getattr(other, part).labels)
+
+
+def test_a_damaged_file_of_decoded_images_is_made_again(tmp_path: Path) -> None:
+    root = tree(tmp_path / "photos")
+    plain = quietly(root)
+    quietly(root, cache=tmp_path / "kept")
+    for path in (tmp_path / "kept").glob("images-*.bin"):
+        path.write_bytes(path.read_bytes()[:-1])
+    assert torch.equal(plain.test.images, quietly(root, cache=tmp_path / "kept").test.images)
+
+
+def test_a_full_disk_under_decoded_images_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("transferlib.storage._reserve", full)
+    with pytest.raises(DataError, match=r"kept.*No space left on device.*MB"):
+        quietly(tree(tmp_path / "photos"), cache=tmp_path / "kept")
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+ANONYMOUS = """
+import sys
+from transferlib.data.folder import folder
+
+def anonymous():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1000
+
+before = anonymous()
+splits = folder(sys.argv[1], image_size=512, cache=sys.argv[2] if len(sys.argv) > 2 else None)
+print(anonymous() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
+def test_decoded_images_in_files_do_not_occupy_memory(tmp_path: Path) -> None:
+    root = tree(tmp_path / "photos", n=60)  # 120 images of 512 × 512 pixels: 94 MB
+    used = [
+        float(
+            subprocess.run([sys.executable, "-c", ANONYMOUS, str(root), *more], capture_output=True, check=True).stdout
+        )
+        for more in ([], [str(tmp_path / "kept")])
+    ]
+    assert used[0] > 90
+    assert used[1] < 45

@@ -101,7 +101,7 @@ def test_a_filling_that_fails_leaves_no_file_behind(tmp_path):
         raise RuntimeError("half-way")
 
     with pytest.raises(RuntimeError, match="half-way"):
-        mapped_tensor(tmp_path, "a" * 64, (4, 4), torch.float32, fails)
+        mapped_tensor(tmp_path, "features", "a" * 64, (4, 4), torch.float32, fails)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -94,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--overwrite", action="store_true", help="replace a model that is already there")
     train.add_argument("--resume", action="store_true", help="go on with a run that was interrupted or killed")
     train.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the computation (%(default)s)")
-    train.add_argument("--cache", metavar="FOLDER", help="for features that do not fit into memory")
     train.add_argument(
         "--dry-run",
         action="store_true",
@@ -204,6 +203,9 @@ def _data_arguments(parser: argparse.ArgumentParser, image_size: int = 224) -> N
     parser.add_argument("--image-size", type=int, default=image_size, help="side in pixels (%(default)s)")
     parser.add_argument("--n-train", type=int, help="train on so many images only; default: all")
     parser.add_argument("--seed", type=int, default=0, help="draws splits, first weights and order (%(default)s)")
+    parser.add_argument(
+        "--cache", metavar="FOLDER", help="keep decoded images, and features too large for memory, in files there"
+    )
     _bad_argument(parser)
 
 

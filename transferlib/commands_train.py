@@ -138,7 +138,7 @@ def load_splits(args: argparse.Namespace) -> Splits:
     options: dict[str, Any] = {"n_train": args.n_train, "image_size": args.image_size, "seed": args.seed}
     if args.data in data.SOURCES and not Path(args.data).exists():
         return data.load_data(args.data, **options)
-    return data.load_data("folder", path=args.data, on_bad=args.on_bad, **options)
+    return data.load_data("folder", path=args.data, on_bad=args.on_bad, cache=args.cache, **options)
 
 
 def sheet(args: argparse.Namespace) -> int:

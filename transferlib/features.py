@@ -122,4 +122,4 @@ def cache_features(
     facts = [torch.__version__, str(asdict(model.preprocess)), str((shape, str(dtype), kind, seed, batch_size))]
     own = Path(folder) / str(processes.index) if processes.count > 1 else Path(folder)
     key = hash_of(*facts, *stages, *weights, images)
-    return mapped_tensor(own, key, shape, dtype, fill_all)
+    return mapped_tensor(own, "features", key, shape, dtype, fill_all)

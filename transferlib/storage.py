@@ -103,7 +103,7 @@ def hash_of(*parts: Tensor | str) -> str:
 
 
 def mapped_tensor(
-    folder: Path, key: str, shape: tuple[int, ...], dtype: torch.dtype, fill: Callable[[Tensor], None]
+    folder: Path, name: str, key: str, shape: tuple[int, ...], dtype: torch.dtype, fill: Callable[[Tensor], None]
 ) -> Tensor:
     """A tensor in a memory-mapped file that is filled once and found again under its key.
 
@@ -113,7 +113,7 @@ def mapped_tensor(
     taken before anything is computed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, facts_path = folder / f"features-{key[:16]}.bin", folder / f"features-{key[:16]}.json"
+    path, facts_path = folder / f"{name}-{key[:16]}.bin", folder / f"{name}-{key[:16]}.json"
     count = torch.Size(shape).numel()
 
     def opened(file: Path) -> Tensor:
@@ -123,9 +123,9 @@ def mapped_tensor(
         facts = json.loads(facts_path.read_text())
         whole = path.stat().st_size == count * dtype.itemsize
         if whole and facts["key"] == key and facts["sha256"] == hash_of(found := opened(path)):
-            log.info("features found in %s", path)
+            log.info("%s found in %s", name, path)
             return found
-        log.warning("%s is truncated or changed: its features are computed again", path)
+        log.warning("%s is truncated or changed: it is made again", path)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -12,11 +14,14 @@ import torch
 from torch import Tensor
 
 from transferlib.data.clean import Cleaned, GroupRule, clean, conflicts, copies, group_ids, number, some, some_pairs
-from transferlib.data.scan import Scan, scan
+from transferlib.data.images import decode
+from transferlib.data.scan import Item, Scan, scan
 from transferlib.data.splits import Split, Splits, split_by_group
 from transferlib.errors import DataError
+from transferlib.storage import hash_of, mapped_tensor
 
 SHARE = 0.2
+AT_ONCE = 512  # decoded images that wait for their place in a file
 
 
 def folder(
@@ -30,6 +35,7 @@ def folder(
     groups: GroupRule = None,
     on_bad: Literal["error", "skip"] = "error",
     augment: str = "flip",
+    cache: str | os.PathLike[str] | None = None,
 ) -> Splits:
     """Load `<path>/<class>/*.jpg`, or the same below `train/`, `val/` (or `valid/`, `validation/`) and `test/`.
 
@@ -43,10 +49,11 @@ def folder(
     on_bad: "error" refuses a folder with broken files, identical files with two labels, related files on two
     sides of a given division, or classes too small to be in every split; "skip" leaves them out, warns and notes it.
     Returns Splits of uint8 images (N, 3, image_size, image_size) with `notes` on everything left out or ignored.
-    All images are decoded before any is chosen, so memory must hold them: 3 · image_size² bytes each.
-    Raises DataError.
+    All images are decoded before any is chosen, so memory must hold them: 3 · image_size² bytes each. cache: a
+    folder for the decoded images of each split instead, memory-mapped files that are found again by the hashes of
+    the photographs; memory then holds what is in use. Raises DataError.
     """
-    found = scan(path, image_size=image_size)
+    found = scan(path, image_size=image_size if cache is None else None)
     usable = clean(found, groups)
     if usable.fatal:
         left_out = f" Before that, left out:{_listed(usable.left_out)}" if found.items and usable.left_out else ""
@@ -63,7 +70,10 @@ def folder(
                 f"{os.fspath(path)!r}: {split} got no image of {some([repr(name) for name in missing])}. "
                 f"Ask for more than n_{split}={len(index)}, or try another seed."
             )
-    train, val, test = (_split(usable, labels, ids, chosen[split]) for split in ("train", "val", "test"))
+    train, val, test = (
+        Split(_images([usable.items[i] for i in index], image_size, cache), *_integers(labels[index], ids[index]))
+        for index in (chosen[split] for split in ("train", "val", "test"))
+    )
     name = found.root.resolve().name
     return Splits(train, val, test, usable.classes, name, augment, notes=tuple(_notes(found, usable, chosen, labels)))
 
@@ -170,9 +180,31 @@ def _choose(
     return chosen
 
 
-def _split(usable: Cleaned, labels: np.ndarray, ids: np.ndarray, index: np.ndarray) -> Split:
-    images = torch.stack([cast(Tensor, usable.items[i].pixels) for i in index])
-    return Split(images, torch.from_numpy(labels[index]).long(), torch.from_numpy(ids[index]).long())
+def _integers(*arrays: np.ndarray) -> Iterable[Tensor]:
+    return (torch.from_numpy(array).long() for array in arrays)
+
+
+def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | None) -> Tensor:
+    """The pixels of the items, (N, 3, image_size, image_size), in memory or in a mapped file."""
+    if cache is None:
+        return torch.stack([cast(Tensor, item.pixels) for item in items])
+
+    def fill(images: Tensor) -> None:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(items), AT_ONCE):
+                several = items[start : start + AT_ONCE]
+                for i, pixels in enumerate(pool.map(lambda item: decode(item.path, image_size), several), start=start):
+                    images[i] = pixels
+
+    key = hash_of(str(image_size), *(item.sha256 for item in items))
+    shape = (len(items), 3, image_size, image_size)
+    try:
+        return mapped_tensor(Path(cache), "images", key, shape, torch.uint8, fill)
+    except OSError as error:
+        raise DataError(
+            f"{os.fspath(cache)!r} cannot hold the decoded images ({error.strerror or error}). Free "
+            f"{torch.Size(shape).numel() / 1e6:,.0f} MB there, or give another folder."
+        ) from error
 
 
 def _notes(found: Scan, usable: Cleaned, chosen: dict[str, np.ndarray], labels: np.ndarray) -> Iterable[str]:
