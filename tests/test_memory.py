@@ -112,6 +112,16 @@ def test_half_precision_features_are_off_by_no_more_than_a_thousandth():
     assert (half.float() - exact).abs().max() <= 1e-3 * exact.abs().max()
 
 
+def test_training_on_half_precision_features_is_within_a_thousandth_and_takes_half_the_memory():
+    exact, expected = trained()
+    state, run = trained(half_features=True)
+    sizes = [float(r.notes[0].split(": ")[1].split(" MB")[0]) for r in (expected, run)]
+    assert sizes[1] == pytest.approx(sizes[0] / 2, abs=0.1)
+    losses = [[e.train_loss for e in r.history] for r in (expected, run)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-3)
+    assert not same(exact, state)
+
+
 class Scarce:
     """Stands for memory that holds so many images and no more."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,14 @@ CACHE_LIMIT = 2 * 1024**3
 """Frozen features larger than this many bytes are recomputed, or kept in a file, instead of in memory."""
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """Where features that are too large for memory go, if anywhere, and in which type all are kept."""
+
+    folder: Path | None
+    dtype: torch.dtype
+
+
 class Feed:
     """The images of a phase, or what the frozen stages made of them."""
 
@@ -35,7 +44,7 @@ class Feed:
         if kept:
             self.inputs, self.val_inputs = kept
             self.kind = "none"
-            self.prepare: Callable[[Tensor], Tensor] = lambda features: features
+            self.prepare: Callable[[Tensor], Tensor] = lambda features: features.float()
         else:
             self.inputs, self.val_inputs = trainer.train_split.images[None], trainer.val.images
             self.prepare = prefix(model, model.frozen)
@@ -58,13 +67,14 @@ class Feed:
         """What the frozen stages make of training and validation images, if there is a place to keep it."""
         model, train, val = trainer.model, trainer.train_split, trainer.val
         size = cache_bytes(model, train.images, views=views) + cache_bytes(model, val.images)
+        size = size * trainer.keeping.dtype.itemsize // torch.float32.itemsize
         told = (
             f"{model.frozen} frozen stages run once over {views} view{'s' * (views > 1)} of {len(train)} training "
             f"and {len(val)} validation images: {size / 1e6:.1f} MB"
         )
-        folder = trainer.cache if size > CACHE_LIMIT else None
+        folder = trainer.keeping.folder if size > CACHE_LIMIT else None
         where = str(folder or "memory")
-        common: dict[str, Any] = {"folder": folder, "processes": trainer.processes}
+        common: dict[str, Any] = {"folder": folder, "dtype": trainer.keeping.dtype, "processes": trainer.processes}
         try:
             if size > CACHE_LIMIT:
                 _check_room(size, folder)

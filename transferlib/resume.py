@@ -30,7 +30,7 @@ class Saver:
         identity = {
             "strategy": asdict(trainer.strategy) | {"class_weights": str(trainer.strategy.class_weights)},
             "seed": trainer.run.seed,
-            "precision": trainer.precision,
+            "precision": f"{trainer.precision}, features in {trainer.keeping.dtype}",
             "start": hash_of(trainer.model.backbone, torch.__version__, *start),
         }
         self.identity: dict[str, Any] = json.loads(json.dumps(identity))

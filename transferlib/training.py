@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from transferlib.data.splits import Split, Splits
 from transferlib.errors import TrainingDiverged, TransferError
 from transferlib.features import halving
-from transferlib.feed import Feed
+from transferlib.feed import Feed, Keeping
 from transferlib.model import TransferModel
 from transferlib.parallel import Processes
 from transferlib.resume import Saver
@@ -33,6 +33,7 @@ def fit(
     device: str | torch.device | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     cache: str | Path | None = None,
+    half_features: bool = False,
     progress: Callable[[Epoch], None] | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
@@ -44,7 +45,8 @@ def fit(
     weights: the same seed on the same machine gives the same run. device: None takes a CUDA
     device if there is one. precision: "bf16" computes in bfloat16 where that is safe; fast on
     recent GPUs, often slower on processors. cache: a folder for frozen features that do not fit
-    into memory. progress is called with each finished `Epoch`.
+    into memory. half_features keeps them in half the bytes, and off by up to a thousandth. progress
+    is called with each finished `Epoch`.
 
     checkpoint: a folder in which the state of the run is kept, written at an epoch's end when
     `save_every` seconds have passed. With resume=True a run that was killed goes on from
@@ -78,7 +80,8 @@ def fit(
     run = Run(strategy, model.backbone, splits.name, seed)
     with torch.random.fork_rng(), processes.shared_statistics():
         torch.manual_seed(seed)
-        trainer = Trainer(model, splits, strategy, run, processes, precision, Path(cache) if cache else None)
+        keeping = Keeping(Path(cache) if cache else None, torch.float16 if half_features else torch.float32)
+        trainer = Trainer(model, splits, strategy, run, processes, precision, keeping)
         saver = Saver(Path(checkpoint), trainer, save_every) if checkpoint else None
         if saver and resume:
             saver.load()
@@ -103,10 +106,10 @@ class Trainer:
         run: Run,
         processes: Processes,
         precision: str,
-        cache: Path | None,
+        keeping: Keeping,
     ) -> None:
         self.model, self.splits, self.strategy, self.run = model, splits, strategy, run
-        self.processes, self.precision, self.cache = processes, precision, cache
+        self.processes, self.precision, self.keeping = processes, precision, keeping
         self.train_split, self.val = _to(splits.train, processes.device), _to(splits.val, processes.device)
         self.weights = _class_weights(strategy, self.train_split.labels, len(splits.classes))
         self.optimizer = _optimizer(model, strategy)
