@@ -21,7 +21,7 @@ from transferlib.model import TransferModel
 Array = NDArray[Any]
 
 
-def predict(model: TransferModel, images: Tensor, batch_size: int = 64) -> Tensor:
+def predict(model: TransferModel, images: Tensor, batch_size: int = 32) -> Tensor:
     """Probabilities, float (N, num_classes), of images: uint8, (N, 3, H, W).
 
     The model is in evaluation mode meanwhile and afterwards as it was.

@@ -39,7 +39,7 @@ def halving(action: Callable[[int], T], size: int, told: str = "a batch") -> T:
 
 
 @torch.no_grad()
-def batched(function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 64) -> Tensor:
+def batched(function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 32) -> Tensor:
     """Apply `function` to `inputs`, (N, …), a batch at a time and without gradients."""
     return halving(
         lambda size: torch.cat([function(batch) for batch in torch.split(inputs, size)]),
@@ -72,7 +72,7 @@ def cache_features(
     views: int = 1,
     kind: str = "none",
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 32,
     dtype: torch.dtype = torch.float32,
     folder: str | Path | None = None,
     processes: Processes | None = None,
