@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,3 +19,7 @@ def real_data() -> Callable[[str], Path]:
         return root / name
 
     return locate
+
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and what they start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
