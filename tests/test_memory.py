@@ -41,8 +41,7 @@ def test_features_in_a_file_train_the_same_weights(tmp_path, monkeypatch):
 def test_features_are_found_again_and_not_computed_twice(tmp_path, monkeypatch):
     state, _ = trained(cache=tmp_path)
     monkeypatch.setattr(features, "halving", lambda *_: pytest.fail("computed again"))
-    monkeypatch.setattr(features, "batched", lambda f, x, size=64: f(x))
-    monkeypatch.setattr(feed, "batched", lambda f, x, size=64: f(x).detach())
+    monkeypatch.setattr(feed, "batched", lambda function, inputs: function(inputs).detach())
     assert same(state, trained(cache=tmp_path)[0])
 
 

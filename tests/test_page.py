@@ -17,7 +17,7 @@ from transferlib.data import page as page_module
 from transferlib.data.check import check_folder
 from transferlib.data.page import page, place, write_page
 from transferlib.data.photographs import photograph
-from transferlib.errors import DataError
+from transferlib.errors import CheckpointError, DataError
 
 SCRIPT = "<script>alert(1)<／script>"  # no name may hold a plain slash
 
@@ -240,6 +240,6 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one_whole(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(DataError, match=r"out'.*No space left on device"):
+    with pytest.raises(CheckpointError, match=r"out.*No space left on device"):
         write_page(report, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

@@ -14,7 +14,7 @@ FORMAT = 1
 
 
 def save(model: TransferModel, folder: str | Path, *, classes: tuple[str, ...], **extra: Any) -> Path:
-    """Write `model.safetensors` and `model.json` into `folder` and return the folder.
+    """Write `model-HASH.safetensors` and `model.json` into `folder` and return the folder.
 
     The JSON names the backbone, the classes, the preprocessing and the SHA-256 of the
     weights; extra: anything else that JSON can hold, for instance image_size=96. The JSON is

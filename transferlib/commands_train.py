@@ -46,7 +46,7 @@ def train(args: argparse.Namespace) -> int:
     options = {"epochs": args.epochs, "lr": args.lr, "patience": args.patience, "batch_size": args.batch_size}
     strategy = STRATEGIES[args.strategy](**{name: value for name, value in options.items() if value is not None})
     if args.dry_run:
-        return _dry_run(args, splits, strategy)
+        return _dry_run(args, splits, strategy) if processes.is_main else 0
     model = TransferModel(args.backbone, len(splits.classes), pretrained=strategy.pretrained, seed=args.seed)
     interrupted = False
     try:

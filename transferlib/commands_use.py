@@ -23,9 +23,10 @@ from transferlib.errors import CheckpointError, DataError
 from transferlib.evaluation import evaluate as score_model
 from transferlib.evaluation import predict as probabilities_of
 from transferlib.explain import grad_cam, overlay
-from transferlib.export import export_onnx, model_card, read_metrics, write_whole
+from transferlib.export import export_onnx, model_card, read_metrics
 from transferlib.model import TransferModel, pick_device
 from transferlib.report import finite
+from transferlib.storage import write_whole
 
 
 def evaluate(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from transferlib.errors import CheckpointError, TransferError
 from transferlib.model import TransferModel
-from transferlib.storage import write_atomically
+from transferlib.storage import write_whole
 
 TOLERANCE = 1e-4
 """The largest difference from PyTorch, in any probability, with which a file is written."""
@@ -60,16 +60,6 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
         )
     write_whole(path, content)
     return Exported(path, len(content), difference)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; CheckpointError when the disk is full or the folder cannot be written."""
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: could not be written ({error.strerror or error}). Free some space or choose another folder."
-        ) from error
 
 
 class _Probabilities(nn.Module):

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from transferlib.data.splits import Splits
 from transferlib.data.transforms import augment
 from transferlib.features import batched, cache_bytes, cache_features, prefix, suffix
+from transferlib.model import TransferModel
 from transferlib.storage import log
+from transferlib.strategies import Strategy
 
 if TYPE_CHECKING:
     from transferlib.training import Trainer
@@ -37,10 +40,10 @@ class Feed:
     def __init__(self, trainer: Trainer) -> None:
         model, self.processes, self.labels = trainer.model, trainer.processes, trainer.train_split.labels
         self.kind = trainer.strategy.augment or trainer.splits.augment
+        views, size = keepable(model, trainer.splits, trainer.strategy)
         self.plain_learner = suffix(model, model.frozen)
         self.learner = self.processes.wrap(self.plain_learner)
-        views = 1 if self.kind == "none" else trainer.strategy.views
-        kept = self._kept(trainer, views) if model.frozen and views else None
+        kept = self._kept(trainer, views, size) if views else None
         if kept:
             self.inputs, self.val_inputs = kept
             self.kind = "none"
@@ -63,10 +66,9 @@ class Feed:
 
         return batched(lambda batch: self.processes.map(logits, batch), self.val_inputs)
 
-    def _kept(self, trainer: Trainer, views: int) -> tuple[Tensor, Tensor] | None:
+    def _kept(self, trainer: Trainer, views: int, size: int) -> tuple[Tensor, Tensor] | None:
         """What the frozen stages make of training and validation images, if there is a place to keep it."""
         model, train, val = trainer.model, trainer.train_split, trainer.val
-        size = cache_bytes(model, train.images, views=views) + cache_bytes(model, val.images)
         size = size * trainer.keeping.dtype.itemsize // torch.float32.itemsize
         told = (
             f"{model.frozen} frozen stages run once over {views} view{'s' * (views > 1)} of {len(train)} training "
@@ -86,6 +88,18 @@ class Feed:
             return None
         trainer.run.notes.append(f"{told} kept in {where}")
         return kept
+
+
+def keepable(model: TransferModel, splits: Splits, strategy: Strategy) -> tuple[int, int]:
+    """How many fixed views of a training image the frozen stages see, and the bytes, in float32, of all that they make.
+
+    (0, 0) where nothing is frozen, or where every epoch draws fresh views.
+    """
+    views = 1 if (strategy.augment or splits.augment) == "none" else strategy.views
+    if not model.frozen or not views:
+        return 0, 0
+    image = splits.train.images[:1].to(model.head.weight.device)
+    return views, cache_bytes(model, image, views=views * len(splits.train) + len(splits.val))
 
 
 def _check_room(size: int, folder: Path | None) -> None:

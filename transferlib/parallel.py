@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transferlib.errors import TransferError
+from transferlib.model import pick_device
 
 
 class _Sum(torch.autograd.Function):
@@ -45,10 +46,10 @@ class Processes:
                 raise TransferError(
                     f"{self.count} processes were launched, but accelerate is not installed: pip install accelerate."
                 ) from None
-            self._accelerator = Accelerator(cpu=str(device) == "cpu" or not torch.cuda.is_available())
+            self._accelerator = Accelerator(cpu=pick_device(device).type == "cpu")
             self.index, self.device = self._accelerator.process_index, self._accelerator.device
         else:
-            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            self.device = pick_device(device)
 
     @property
     def is_main(self) -> bool:

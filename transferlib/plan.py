@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from transferlib import feed
 from transferlib.data.splits import Splits
-from transferlib.features import cache_bytes, prefix, suffix
+from transferlib.features import prefix, suffix
 from transferlib.model import TransferModel, pick_device
 from transferlib.strategies import Phase, Strategy
 
@@ -104,12 +104,9 @@ def plan(model: TransferModel, splits: Splits, strategy: Strategy, *, device: st
 
 def _phase(model: TransferModel, splits: Splits, strategy: Strategy, phase: Phase) -> PhasePlan:
     model.freeze_to(phase.frozen(len(model.stages)))
-    views = 1 if (strategy.augment or splits.augment) == "none" else strategy.views
+    views, kept = feed.keepable(model, splits, strategy)
+    kept *= kept <= feed.CACHE_LIMIT
     images, size = _batch(model, splits, strategy), _batch_size(splits, strategy)
-    kept = 0
-    if model.frozen and views:
-        kept = cache_bytes(model, images[:1], views=views * len(splits.train) + len(splits.val))
-        kept *= kept <= feed.CACHE_LIMIT
     before, learner = prefix(model, model.frozen), suffix(model, model.frozen)
     model.eval()
     with torch.no_grad():
@@ -120,7 +117,7 @@ def _phase(model: TransferModel, splits: Splits, strategy: Strategy, phase: Phas
     n_val, steps = len(splits.val) / size, _steps(splits, strategy)
     epoch = step * steps + forward * n_val
     if kept:
-        seconds = phase.epochs * epoch + frozen * ((views or 0) * len(splits.train) / size + n_val)
+        seconds = phase.epochs * epoch + frozen * (views * len(splits.train) / size + n_val)
     else:
         seconds = phase.epochs * (epoch + frozen * (steps + n_val))
     rates = dict(zip([*model.stage_names, "head"], phase.rates(len(model.stages)), strict=True))

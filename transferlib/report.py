@@ -15,11 +15,10 @@ from matplotlib.figure import Figure
 
 from transferlib import plots
 from transferlib.data.splits import Splits
-from transferlib.errors import CheckpointError
 from transferlib.evaluation import Scores
 from transferlib.model import TransferModel
 from transferlib.run import Run
-from transferlib.storage import write_atomically
+from transferlib.storage import write_whole
 
 README = """# {strategy} of {backbone} on {data}
 
@@ -77,15 +76,12 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
         argument=shlex.quote(folder.as_posix()),
         size=splits.test.images.shape[-1],
     )
-    try:
-        write_atomically(folder / "metrics.json", json.dumps(facts, indent=2).encode())
-        write_atomically(folder / "README.md", text.encode())
-        for name, figure in _figures(model, splits, run, scores).items():
-            picture = io.BytesIO()
-            figure.savefig(picture, dpi=120)
-            write_atomically(folder / f"{name}.png", picture.getvalue())
-    except OSError as error:
-        raise CheckpointError(f"{folder}: the report could not be written ({error.strerror or error}).") from error
+    write_whole(folder / "metrics.json", json.dumps(facts, indent=2).encode())
+    write_whole(folder / "README.md", text.encode())
+    for name, figure in _figures(model, splits, run, scores).items():
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=120)
+        write_whole(folder / f"{name}.png", picture.getvalue())
     return facts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +25,7 @@ class Saver:
 
     def __init__(self, folder: Path, trainer: Trainer, every: float) -> None:
         self.folder, self.trainer, self.every = folder, trainer, every
-        self.saved = time.perf_counter()
+        self.saved = -math.inf  # the first epoch is saved at once
         train, val = trainer.train_split, trainer.val
         start = [*trainer.model.state_dict().values(), train.images, train.labels, val.images, val.labels]
         identity = {

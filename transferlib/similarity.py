@@ -43,7 +43,7 @@ class Similarity:
 def similarity(split: Split, classes: int, model: TransferModel | None = None) -> Similarity:
     """Measure training images with a pretrained network (the embedded one if none is given)."""
     if len(split) < 4:
-        raise DataError(f"{len(split)} images are too few to advise on: give at least 4.")
+        raise DataError(f"{len(split)} images are too few to measure: give at least 4.")
     model = model or TransferModel("efficientnet_lite0", 2)
     chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:MOST]
     part = split[chosen]

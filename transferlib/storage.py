@@ -35,6 +35,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """`write_atomically`, with a CheckpointError when the disk is full or the folder cannot be written."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: could not be written ({error.strerror or error}). What was there is untouched; free some space "
+            "or choose another folder."
+        ) from error
+
+
 def save_tensors(folder: Path, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write `name`-HASH.safetensors and then `name`.json, which names it; older ones are removed.
 
@@ -44,14 +55,8 @@ def save_tensors(folder: Path, name: str, tensors: dict[str, Tensor], facts: dic
     content = to_bytes({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
     facts = {**facts, "file": f"{name}-{digest[:16]}.safetensors", "sha256": digest}
-    try:
-        write_atomically(folder / facts["file"], content)
-        write_atomically(folder / f"{name}.json", json.dumps(facts, indent=2).encode())
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder}: the {name} could not be saved ({error.strerror or error}). Nothing was overwritten; "
-            "free some space or choose another folder."
-        ) from error
+    write_whole(folder / facts["file"], content)
+    write_whole(folder / f"{name}.json", json.dumps(facts, indent=2).encode())
     for old in folder.glob(f"{name}-*.safetensors"):
         if old.name != facts["file"]:
             old.unlink()

@@ -43,13 +43,13 @@ def fit(
 
     seed fixes the order of the images, the augmentation, dropout and, from scratch, the first
     weights: the same seed on the same machine gives the same run. device: None takes a CUDA
-    device if there is one. precision: "bf16" computes in bfloat16 where that is safe; fast on
-    recent GPUs, often slower on processors. cache: a folder for frozen features that do not fit
+    device if there is one. precision: "bf16" computes in bfloat16 where that is safe; meant for
+    recent GPUs, on processors it can be slower. cache: a folder for frozen features that do not fit
     into memory. half_features keeps them in half the bytes, and off by up to a thousandth. progress
     is called with each finished `Epoch`.
 
-    checkpoint: a folder in which the state of the run is kept, written at an epoch's end when
-    `save_every` seconds have passed. With resume=True a run that was killed goes on from
+    checkpoint: a folder in which the state of the run is kept, written at the end of the first epoch and
+    of one every `save_every` seconds. With resume=True a run that was killed goes on from
     there and ends with the weights that it would have had without the interruption.
 
     Launched by `accelerate launch` or `torchrun`, the processes share each batch.

@@ -30,6 +30,7 @@ from torch.nn.functional import avg_pool2d
 
 import transferlib as tl
 from transferlib.similarity import similarity
+from transferlib.storage import write_whole
 
 RESULT = Path(__file__).with_suffix(".json")
 SETS = (
@@ -196,11 +197,9 @@ def main() -> None:
         cell = measure(*key) | {"measured": place}
         told["cells"].append(cell)
         told["command"] = "python lessons/studies/map.py"
-        new = RESULT.with_suffix(".new")
         rows = ",\n".join(json.dumps(c) for c in told["cells"])
         head = json.dumps({k: told[k] for k in ("command", "measured")}, indent=1)[:-2]
-        new.write_text(f'{head},\n "cells": [\n{rows}\n]}}\n')
-        new.rename(RESULT)
+        write_whole(RESULT, f'{head},\n "cells": [\n{rows}\n]}}\n'.encode())
         print(
             f"{number}/{len(wanted)}",
             *key,

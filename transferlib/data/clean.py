@@ -112,21 +112,37 @@ def across(groups: Iterable[list[Item]]) -> list[list[Item]]:
 def group_ids(items: Iterable[Item], groups: GroupRule = None) -> list[int]:
     """Number the groups: files are related if they are identical, or if `groups` gives them the same id."""
     rule = _rule(groups)
-    parent: list[int] = []
+    items = list(items)
+    joined = Joined(len(items))
     first: dict[Hashable, int] = {}
+    for i, item in enumerate(items):
+        for key in [("sha256", item.sha256)] + ([("id", rule(item))] if rule else []):
+            joined.join(i, first.setdefault(key, i))
+    return joined.tops()
 
-    def top(i: int) -> int:
+
+class Joined:
+    """The numbers from 0 to n - 1 in groups that grow together; each is called by its smallest number."""
+
+    def __init__(self, n: int) -> None:
+        self._parent = list(range(n))
+
+    def top(self, i: int) -> int:
+        """The smallest number in the group of i."""
+        parent = self._parent
         while parent[i] != i:
             parent[i] = parent[parent[i]]
             i = parent[i]
         return i
 
-    for i, item in enumerate(items):
-        parent.append(i)
-        for key in [("sha256", item.sha256)] + ([("id", rule(item))] if rule else []):
-            one, other = sorted((top(i), top(first.setdefault(key, i))))
-            parent[other] = one
-    return [top(i) for i in range(len(parent))]
+    def join(self, i: int, j: int) -> None:
+        """Make one group of those of i and j."""
+        one, other = sorted((self.top(i), self.top(j)))
+        self._parent[other] = one
+
+    def tops(self) -> list[int]:
+        """The group of each number."""
+        return [self.top(i) for i in range(len(self._parent))]
 
 
 def number(n: int, one: str, many: str = "") -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transferlib.data.clean import Joined
 from transferlib.data.images import THUMB
 from transferlib.data.scan import Item
 
@@ -128,26 +129,19 @@ def near_copies(items: Sequence[Item]) -> list[list[Item]]:
 def _linked(thumbs: NDArray[np.uint8]) -> list[int]:
     """For each thumbnail (N, 32, 32) the index of the first one that it looks like, directly or through others."""
     detailed = np.array([i for i, thumb in enumerate(thumbs) if _fine(thumb).std() >= DETAIL], np.int64)
-    parent = list(range(len(thumbs)))
-
-    def top(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
+    joined = Joined(len(thumbs))
     hashes, first, which = np.unique(perceptual_hash(thumbs[detailed]), return_index=True, return_inverse=True)
     order = np.argsort(which, kind="stable")  # of files with one hash, each is compared with the next
     same = np.stack([order[:-1], order[1:]], axis=1)[which[order[:-1]] == which[order[1:]]]
     pairs = detailed[np.concatenate([same, first[close_pairs(hashes)]])]
     for start in range(0, len(pairs), _CHUNK):
-        chunk = np.array([(i, j) for i, j in pairs[start : start + _CHUNK].tolist() if top(i) != top(j)], np.int64)
+        new = [(i, j) for i, j in pairs[start : start + _CHUNK].tolist() if joined.top(i) != joined.top(j)]
+        chunk = np.array(new, np.int64)
         if not len(chunk):
             continue
         for i, j in chunk[agree(thumbs[chunk[:, 0]], thumbs[chunk[:, 1]])].tolist():
-            one, other = sorted((top(i), top(j)))
-            parent[other] = one
-    return [top(i) for i in range(len(thumbs))]
+            joined.join(i, j)
+    return joined.tops()
 
 
 def agree(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:

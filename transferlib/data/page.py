@@ -16,7 +16,7 @@ from transferlib.data.check import FEW, NARROW, SMALL, Report, counted, plain
 from transferlib.data.clean import number
 from transferlib.data.images import decode
 from transferlib.errors import DataError
-from transferlib.storage import write_atomically
+from transferlib.storage import write_whole
 
 GROUPS = 30  # shown in each section; the rest is in report.json
 PICTURES = 6  # shown of each group
@@ -61,16 +61,11 @@ def place(out: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
 def write_page(report: Report, out: Path) -> None:
     """Write report.json and report.html, one file with all its pictures, into `out`; each whole or not at all.
 
-    Raises DataError when the folder cannot be written.
+    Raises CheckpointError when the folder cannot be written.
     """
-    try:
-        write_atomically(out / "report.json", report.to_json().encode())
-        # A name may hold bytes that are no text (lone surrogates); the page shows them as \udcXX.
-        write_atomically(out / "report.html", page(report).encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise DataError(
-            f"{os.fspath(out)!r}: the report could not be written ({error.strerror or error}). Give another folder."
-        ) from error
+    write_whole(out / "report.json", report.to_json().encode())
+    # A name may hold bytes that are no text (lone surrogates); the page shows them as \udcXX.
+    write_whole(out / "report.html", page(report).encode("utf-8", "backslashreplace"))
 
 
 def page(report: Report) -> str:
