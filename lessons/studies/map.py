@@ -1,6 +1,6 @@
 """The measured map: similarity of the data × number of images × strategy × seed.
 
-    python lessons/studies/map.py            # every cell that map.json does not hold yet: hours on two cores
+    python lessons/studies/map.py            # every cell that transferlib/map.json does not hold yet: hours on two cores
     python lessons/studies/map.py --most 64  # only up to 64 training images
 
 Six data sets at a rising distance from the source: photographs; the same photographs with their
@@ -32,7 +32,7 @@ import transferlib as tl
 from transferlib.similarity import similarity
 from transferlib.storage import write_whole
 
-RESULT = Path(__file__).with_suffix(".json")
+RESULT = Path(tl.__file__).with_name("map.json")  # comes with the package: `advise` reads it
 SETS = (
     "photos",
     "photos, blocks of 16",
