@@ -2,8 +2,9 @@
 
     python lessons/studies/map.py            # every cell that transferlib/map.json does not hold yet: hours on two cores
     python lessons/studies/map.py --most 64  # only up to 64 training images
+    python lessons/studies/map.py --folder isic9=PHOTOS  # also on photographs of your own, under that name
 
-Six data sets at a rising distance from the source: photographs; the same photographs with their
+Six data sets, always at hand, at a rising distance from the source: photographs; the same photographs with their
 blocks of 16, 8 and 4 pixels in one fixed random order (nothing but the arrangement is lost, and
 no class becomes ambiguous); synthetic lesions; digits. Every cell is written as soon as it is
 measured, so the study can be stopped and started at will. Nobody augments, so whatever is frozen
@@ -32,7 +33,7 @@ import transferlib as tl
 from transferlib.similarity import similarity
 from transferlib.storage import write_whole
 
-RESULT = Path(tl.__file__).with_name("map.json")  # comes with the package: `advise` reads it
+RESULT = Path(tl.__file__).with_name("map.json")
 SETS = (
     "photos",
     "photos, blocks of 16",
@@ -74,12 +75,13 @@ def scramble(images: torch.Tensor, block: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=2)
-def load(name: str, n: int, seed: int) -> tl.Splits:
-    """One of the six sets."""
+def load(name: str, n: int, seed: int, path: str | None = None) -> tl.Splits:
+    """One of the six sets, or a folder."""
+    common = {"image_size": IMAGE_SIZE, "n_val": N_VAL, "seed": seed}
+    if path:
+        return tl.load_data("folder", n, path=path, on_bad="skip", **common)
     source, _, block = name.partition(", blocks of ")
-    splits = tl.load_data(
-        source, n, image_size=IMAGE_SIZE, n_val=N_VAL, n_test=N_TEST, seed=seed
-    )
+    splits = tl.load_data(source, n, n_test=N_TEST, **common)
     if block:
         parts = {p: getattr(splits, p) for p in ("train", "val", "test")}
         parts = {
@@ -102,9 +104,11 @@ def pixels(splits: tl.Splits) -> float:
     return float(fit.score(flat[1], splits.test.labels.numpy()))
 
 
-def measure(name: str, n: int, strategy: str, seed: int) -> dict[str, object]:
+def measure(
+    name: str, n: int, strategy: str, seed: int, path: str | None
+) -> dict[str, object]:
     """One cell."""
-    splits = load(name, n, seed)
+    splits = load(name, n, seed, path)
     cell: dict[str, object] = {
         "set": name,
         "n": n,
@@ -169,7 +173,15 @@ def main() -> None:
         default=max(SIZES),
         help="training images of the largest cells",
     )
+    parser.add_argument(
+        "--folder",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="also a folder with one sub-folder a class; may be repeated",
+    )
     args = parser.parse_args()
+    folders = dict(pair.split("=", 1) for pair in args.folder)
     tl.keep_freed_memory()
     threadpool_limits(1, user_api="blas")
     told = (
@@ -187,14 +199,18 @@ def main() -> None:
         for n in SIZES
         if n <= args.most
         for seed in SEEDS
-        for name in SETS
+        for name in (*SETS, *folders)
         if n <= 1024 or name != "digits"  # scikit-learn has 1,797 of them
         for strategy in ("similarity", *strategies(n), "pixels")
     ]
     for number, key in enumerate(wanted, start=1):
         if key in done:
             continue
-        cell = measure(*key) | {"measured": place}
+        try:
+            cell = measure(*key, folders.get(key[0])) | {"measured": place}
+        except tl.DataError as error:  # the folder has fewer images
+            print(*key, f"left out: {error}", flush=True)
+            continue
         told["cells"].append(cell)
         told["command"] = "python lessons/studies/map.py"
         rows = ",\n".join(json.dumps(c) for c in told["cells"])
