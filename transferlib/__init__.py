@@ -3,6 +3,7 @@
 A network is an ordered list of stages, a strategy is a list of phases.
 """
 
+from transferlib.advice import Advice, advise
 from transferlib.allocator import keep_freed_memory
 from transferlib.backbones import Backbone, Preprocess, build_backbone, list_backbones
 from transferlib.checkpoints import load, save
@@ -34,6 +35,7 @@ from transferlib.training import fit
 
 __version__ = "0.1.0"
 __all__ = [
+    "Advice",
     "Backbone",
     "CheckpointError",
     "ClassScore",
@@ -53,6 +55,7 @@ __all__ = [
     "TransferError",
     "TransferModel",
     "WeightsError",
+    "advise",
     "build_backbone",
     "cache_features",
     "evaluate",

@@ -1,9 +1,10 @@
-"""The command line: train, evaluate, predict, export and look at data, on the reader's own photographs."""
+"""The command line: advise, train, evaluate, predict, export and look at data, on the reader's own photographs."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -82,9 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _data_arguments(train)
     train.add_argument("--strategy", choices=STRATEGIES, default="feature-extraction", help="(%(default)s)")
-    train.add_argument(
-        "--backbone", default="efficientnet_lite0", help=f"{', '.join(list_backbones())}, or timm:NAME (%(default)s)"
-    )
+    _backbone_argument(train)
     train.add_argument("--epochs", type=int, help="in total; default: the strategy's")
     train.add_argument("--lr", type=float, help="learning rate of the head; default: the strategy's")
     train.add_argument("--batch-size", type=int, help="default: the strategy's")
@@ -100,6 +99,22 @@ def _parser() -> argparse.ArgumentParser:
         help="say what would learn, how fast, in how much memory and about how long; train and write nothing",
     )
     train.add_argument("--json", action="store_true", help="print one JSON object at the end, progress to stderr")
+
+    advise = _command(
+        commands,
+        "advise",
+        commands_train.advise,
+        "say which strategy suits a folder, why, and what to expect; trains nothing",
+        "transferlib advise PHOTOS",
+        "transferlib advise PHOTOS --budget 120 --json",
+        notes="The advice rests on a map that was measured with the embedded network on images of 64 pixels.",
+    )
+    _data_arguments(advise)
+    _backbone_argument(advise)
+    advise.add_argument(
+        "--budget", type=_above_zero, default=math.inf, metavar="SECONDS", help="leave out what would take longer"
+    )
+    advise.add_argument("--json", action="store_true", help="print JSON")
 
     test = _command(
         commands,
@@ -209,6 +224,12 @@ def _data_arguments(parser: argparse.ArgumentParser, image_size: int = 224) -> N
     _bad_argument(parser)
 
 
+def _backbone_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backbone", default="efficientnet_lite0", help=f"{', '.join(list_backbones())}, or timm:NAME (%(default)s)"
+    )
+
+
 def _bad_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-bad", choices=("error", "skip"), default="error", help="leave files that cannot be used out (%(default)s)"
@@ -223,4 +244,11 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
     return number

@@ -1,9 +1,10 @@
-"""What `transferlib train` and `transferlib data sheet` do."""
+"""What `transferlib train`, `advise` and `data sheet` do."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transferlib import checkpoints, data, strategies
+from transferlib.advice import advise as advice_on
 from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
 from transferlib.evaluation import Scores, evaluate
@@ -139,6 +141,22 @@ def load_splits(args: argparse.Namespace) -> Splits:
     if args.data in data.SOURCES and not Path(args.data).exists():
         return data.load_data(args.data, **options)
     return data.load_data("folder", path=args.data, on_bad=args.on_bad, cache=args.cache, **options)
+
+
+def advise(args: argparse.Namespace) -> int:
+    """Measure the training images, and recommend a strategy."""
+    splits = load_splits(args)
+    advice = advice_on(splits, TransferModel(args.backbone, len(splits.classes)), budget=args.budget)
+    if args.json:
+        print(json.dumps(finite(advice.to_dict()), indent=2))
+        return 0
+    print(splits)
+    for note in splits.notes:
+        print(f"note: {note}")
+    strategy = next(name for name, make in STRATEGIES.items() if make().name == advice.strategy.name)
+    command = ("transferlib", "train", args.data, "--strategy", strategy, "--epochs", str(advice.strategy.epochs))
+    print(f"{advice}\n\nto do that, with your other options: {shlex.join((*command, '--backbone', advice.backbone))}")
+    return 0
 
 
 def sheet(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from transferlib.errors import DataError
 from transferlib.features import batched
 from transferlib.model import TransferModel
 
-MOST = 2000  # images that the neighbours are looked for among
+MOST = 2000  # images that are measured
 
 Array = NDArray[Any]
 
@@ -45,9 +45,8 @@ def similarity(split: Split, classes: int, model: TransferModel | None = None) -
     if len(split) < 4:
         raise DataError(f"{len(split)} images are too few to measure: give at least 4.")
     model = model or TransferModel("efficientnet_lite0", 2)
-    chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:MOST]
-    part = split[chosen]
-    table, shift = _features(model, part.images)
+    part = sample(split)
+    table, shift = frozen_features(model, part.images)
     pixels = batched(lambda images: adaptive_avg_pool2d(images.float(), 16).flatten(1), part.images)
     return Similarity(
         len(split),
@@ -57,6 +56,11 @@ def similarity(split: Split, classes: int, model: TransferModel | None = None) -
         log_evidence(table.double().numpy(), part.labels.numpy()),
         shift,
     )
+
+
+def sample(split: Split) -> Split:
+    """At most MOST images of a split, drawn at random, the same ones every time."""
+    return split[torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:MOST]]
 
 
 def _neighbours(table: Tensor, split: Split, classes: int) -> float:
@@ -101,8 +105,8 @@ def log_evidence(table: Array, labels: Array) -> float:
 
 
 @torch.no_grad()
-def _features(model: TransferModel, images: Tensor) -> tuple[Tensor, float]:
-    """Features of all images, and the mean shift of the BatchNorm layers' inputs."""
+def frozen_features(model: TransferModel, images: Tensor) -> tuple[Tensor, float]:
+    """What the head would see, (N, features), and the mean shift of the BatchNorm layers' inputs."""
     found: list[float] = []
 
     def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:

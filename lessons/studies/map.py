@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import avg_pool2d
 
 import transferlib as tl
+from transferlib.advice import recipes
 from transferlib.similarity import similarity
 from transferlib.storage import write_whole
 
@@ -45,19 +46,6 @@ SETS = (
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2000)
 SEEDS = range(5)
 IMAGE_SIZE, N_VAL, N_TEST = 64, 64, 400
-
-
-def strategies(n: int) -> dict[str, tl.Strategy]:
-    """Few images get more epochs, so that the number of steps is never tiny."""
-    epochs = min(25, max(5, 800 // n))
-    same = {"lr": 3e-3, "augment": "none"}
-    return {
-        "feature extraction": tl.feature_extraction(40, **same),
-        "fine-tuning": tl.fine_tuning(epochs, **same),
-        "progressive unfreezing": tl.progressive_unfreezing(epochs, **same),
-        "LP-FT": tl.lp_ft(epochs, **same),
-        "from scratch": tl.from_scratch(4 * epochs, **same),
-    }
 
 
 def scramble(images: torch.Tensor, block: int) -> torch.Tensor:
@@ -127,7 +115,7 @@ def measure(
                 for key in ("features", "pixels", "log_evidence", "shift")
             },
         }
-    recipe = strategies(n)[strategy]
+    recipe = recipes(n, augment="none")[strategy]
     backbone = "efficientnet_lite0" if recipe.pretrained else "small_cnn"
     model = tl.TransferModel(
         backbone, len(splits.classes), pretrained=recipe.pretrained, seed=seed
@@ -201,7 +189,7 @@ def main() -> None:
         for seed in SEEDS
         for name in (*SETS, *folders)
         if n <= 1024 or name != "digits"  # scikit-learn has 1,797 of them
-        for strategy in ("similarity", *strategies(n), "pixels")
+        for strategy in ("similarity", *recipes(n), "pixels")
     ]
     for number, key in enumerate(wanted, start=1):
         if key in done:

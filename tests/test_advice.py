@@ -1,0 +1,163 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from helpers import stripe_splits
+from hypothesis import given
+from hypothesis import strategies as st
+
+import transferlib as tl
+from transferlib import advice
+from transferlib.advice import Expected, Place, choose, expect, leave_one_set_out, load_map, recipes
+from transferlib.cli import main
+from transferlib.similarity import Similarity
+
+NAMES = list(recipes(1))
+ALWAYS = ("photos", "photos, blocks of 16", "photos, blocks of 8", "photos, blocks of 4", "lesions", "digits")
+
+
+def place(shift=0.4, images=64, gain=0.0, name="made up"):
+    scores = dict.fromkeys(NAMES, (0.5, 0.6, 0.55))
+    scores["fine-tuning"] = tuple(score + gain for score in scores["fine-tuning"])
+    return Place(name, Similarity(images, 4, 0.5, 0.2, 0.0, shift), scores)
+
+
+@pytest.fixture
+def little_map(monkeypatch):
+    """A map on which fine-tuning gains 20 points wherever data like the stripes are."""
+    shift = tl.advise(stripe_splits()).similarity.shift
+    monkeypatch.setattr(advice, "load_map", lambda: (place(shift, images=24, gain=0.2),))
+
+
+def test_recipes_go_from_the_cheapest_to_the_dearest_and_few_images_get_more_epochs():
+    assert NAMES == ["feature extraction", "progressive unfreezing", "LP-FT", "fine-tuning", "from scratch"]
+    epochs = [recipes(n)["fine-tuning"].epochs for n in (1, 32, 100, 1000, 10**6)]
+    assert epochs == [25, 25, 8, 5, 5]
+
+
+@given(gains=st.lists(st.floats(-0.5, 0.5), min_size=len(NAMES), max_size=len(NAMES)))
+def test_the_best_is_chosen_and_the_cheapest_of_equals(gains):
+    chosen = choose([Expected(*row, 0.1) for row in zip(NAMES, gains, strict=True)]).strategy
+    assert NAMES.index(chosen) == gains.index(max(gains))
+
+
+def test_a_cheaper_strategy_that_is_nearly_as_good_is_named(monkeypatch):
+    nearly = place(images=24, gain=0.004)
+    monkeypatch.setattr(advice, "load_map", lambda: (nearly,))
+    told = tl.advise(stripe_splits())
+    assert told.strategy.name == "fine-tuning"
+    assert "less than a point behind: feature extraction, progressive unfreezing, LP-FT." in str(told)
+
+
+def test_the_expected_gain_and_its_spread_are_those_of_the_most_similar_place():
+    near, far = place(shift=0.3, gain=0.1), place(shift=0.6, gain=-0.3)
+    near.accuracies["fine-tuning"] = (0.5, 0.6, 0.85)
+    rows = {row.strategy: row for row in expect(Similarity(64, 4, 0.8, 0.2, 0.0, 0.3), (near, far))}
+    assert rows["fine-tuning"].gain == pytest.approx(np.mean([0, 0, 0.3]), abs=1e-6)
+    assert rows["fine-tuning"].spread == pytest.approx(np.std([0, 0, 0.3]), abs=1e-6)
+    assert rows["feature extraction"] == Expected("feature extraction", 0.0, 0.0)
+
+
+@given(images=st.integers(1, 10**7), shift=st.floats(0, 3))
+def test_expected_gains_lie_between_those_measured(images, shift):
+    places = [place(shift=0.3, gain=-0.2), place(shift=0.5, images=500, gain=0.3)]
+    gain = {row.strategy: row.gain for row in expect(Similarity(images, 4, 0.5, 0.2, 0.0, shift), places)}
+    assert -0.2 - 1e-9 <= gain["fine-tuning"] <= 0.3 + 1e-9
+
+
+def test_likeness_falls_with_size_and_with_distance_to_the_source():
+    here = place(shift=0.3, images=64)
+    like = [here.likeness(Similarity(n, 4, 0, 0, 0, shift)) for n, shift in ((64, 0.3), (128, 0.3), (64, 0.33))]
+    assert like[0] == 1
+    assert 0 < like[2] < like[1] < 1
+
+
+def test_advice_names_a_strategy_its_reasons_and_an_expected_range(little_map):
+    told = tl.advise(stripe_splits())
+    assert (told.strategy.name, told.backbone) == ("fine-tuning", "efficientnet_lite0")
+    assert told.nearest == "made up, 24 images"
+    assert "gained 20.0 points" in str(told)
+    low, high = told.ranges["fine-tuning"]
+    assert low <= told.probe + 0.2
+    assert high >= min(told.probe + 0.2, 1)
+    assert json.loads(json.dumps(told.to_dict()))["strategy"]["name"] == "fine-tuning"
+    assert set(told.seconds) == set(NAMES)
+
+
+def test_the_range_is_wider_when_few_images_were_asked():
+    row = Expected("fine-tuning", 0.1, 0.02)
+    few, many = (np.diff(advice._range(0.5, n, row)) for n in (20, 2000))
+    assert few > many > 2 * 0.02
+
+
+def test_a_case_unlike_any_on_the_map_says_so(monkeypatch):
+    monkeypatch.setattr(advice, "load_map", lambda: (place(images=100_000),))
+    told = tl.advise(stripe_splits())
+    assert told.likeness < 0.1
+    assert "first guess" in str(told)
+
+
+def test_what_takes_longer_than_the_budget_is_not_recommended(little_map):
+    told = tl.advise(stripe_splits(), budget=1e-6)
+    assert told.strategy.name == "feature extraction"
+    assert "Left out" in str(told)
+
+
+def test_a_budget_of_nothing_is_an_error():
+    with pytest.raises(tl.TransferError, match="budget must be above 0 seconds, not 0"):
+        tl.advise(stripe_splits(), budget=0)
+
+
+def test_from_scratch_comes_with_the_network_that_it_was_measured_with(monkeypatch):
+    blank = place(images=24)
+    blank.accuracies["from scratch"] = (0.9, 0.9, 0.9)
+    monkeypatch.setattr(advice, "load_map", lambda: (blank,))
+    assert tl.advise(stripe_splits()).backbone == "small_cnn"
+
+
+def test_advice_changes_neither_model_nor_data():
+    splits, model = stripe_splits(), tl.TransferModel("efficientnet_lite0", 2).freeze_to(3).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    images = splits.train.images.clone()
+    tl.advise(splits, model)
+    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+    assert (model.frozen, model.training) == (3, True)
+    assert images.equal(splits.train.images)
+
+
+def test_the_command_prints_advice_and_the_command_that_follows_it(capsys):
+    assert main(["advise", "digits", "--n-train", "32", "--image-size", "32"]) == 0
+    told = capsys.readouterr().out
+    assert "recommended: " in told
+    assert "transferlib train digits --strategy " in told
+    assert main(["advise", "digits", "--n-train", "32", "--image-size", "32", "--json"]) == 0
+    assert {"strategy", "reasons", "ranges", "seconds"} <= json.loads(capsys.readouterr().out).keys()
+
+
+def test_a_budget_that_is_no_time_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["advise", "digits", "--budget", "-1"])
+    assert stop.value.code == 2
+    assert "must be above 0" in capsys.readouterr().err
+
+
+def test_the_map_has_five_seeds_of_every_set_at_every_size():
+    places = [place for place in load_map() if place.data in ALWAYS]
+    sizes = {name: {place.similarity.images for place in places if place.data == name} for name in ALWAYS}
+    assert sizes == {name: {16, 32, 64, 128, 256, 512, 1024, *([2000] * (name != "digits"))} for name in ALWAYS}
+    assert all(len(found) == 5 for place in places for found in place.accuracies.values())
+
+
+def test_on_the_map_photographs_are_nearest_to_the_source_and_digits_farthest():
+    shifts = {name: np.mean([p.similarity.shift for p in load_map() if p.data == name]) for name in ALWAYS}
+    assert shifts["photos"] < shifts["photos, blocks of 16"] < shifts["photos, blocks of 8"] < shifts["digits"]
+    assert not any(math.isnan(shift) for shift in shifts.values())
+
+
+def test_advice_on_sets_left_out_of_the_map_loses_less_than_any_one_strategy_for_all():
+    places = load_map()
+    lost = np.mean([case.loss for case in leave_one_set_out(places)])
+    for name in NAMES:
+        means = [{s: np.mean(a) for s, a in place.accuracies.items()} for place in places]
+        assert lost < np.mean([max(found.values()) - found[name] for found in means])

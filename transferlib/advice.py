@@ -1,0 +1,258 @@
+"""The flowchart as a measurement: what each strategy was worth on data like the reader's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torchvision.transforms.functional import resize
+
+from transferlib import strategies
+from transferlib.data.splits import Split, Splits
+from transferlib.errors import TransferError
+from transferlib.model import TransferModel
+from transferlib.plan import duration, plan
+from transferlib.similarity import Similarity, frozen_features, sample, similarity
+from transferlib.strategies import Strategy
+
+MAP_SIZE = 64
+"""Side, in pixels, of the images on the map: data are compared at this size."""
+DOUBLINGS, SHIFTS = 2.0, 0.02
+"""How far the word of a place on the map carries (a standard deviation): in doublings of the number of images, and
+in the similarity to the source, `Similarity.shift`."""
+
+
+def recipes(images: int, **options: Any) -> dict[str, Strategy]:
+    """The strategies of the map for so many training images, the cheapest first.
+
+    Few images get more epochs, so that the number of steps is never tiny.
+    """
+    epochs = min(25, max(5, 800 // images))
+    made = (
+        strategies.feature_extraction(40, **options),
+        strategies.progressive_unfreezing(epochs, **options),
+        strategies.lp_ft(epochs, **options),
+        strategies.fine_tuning(epochs, **options),
+        strategies.from_scratch(4 * epochs, **options),
+    )
+    return {strategy.name: strategy for strategy in made}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the map holds for one data set and one number of images: a mean over seeds, and accuracies by seed."""
+
+    data: str
+    similarity: Similarity
+    accuracies: dict[str, tuple[float, ...]]
+
+    def gains(self, strategy: str) -> NDArray[np.float64]:
+        """By how much a strategy was better than feature extraction, seed by seed."""
+        return np.subtract(self.accuracies[strategy], self.accuracies["feature extraction"])
+
+    def likeness(self, data: Similarity) -> float:
+        """1 for data of the same size and similarity to the source, towards 0 the more they differ."""
+        doublings = math.log2(data.images / self.similarity.images) / DOUBLINGS
+        shifts = (data.shift - self.similarity.shift) / SHIFTS
+        return math.exp(-(doublings**2 + shifts**2) / 2)
+
+
+@lru_cache
+def load_map() -> tuple[Place, ...]:
+    """The measured map that comes with the package; `make study-map` measures it."""
+    told = json.loads(resources.files("transferlib").joinpath("map.json").read_text(encoding="utf-8"))
+    found: dict[tuple[str, int], dict[str, dict[int, dict[str, Any]]]] = {}
+    for cell in told["cells"]:
+        found.setdefault((cell["set"], cell["n"]), {}).setdefault(cell["strategy"], {})[cell["seed"]] = cell
+    names = recipes(1)
+    places = []
+    for (data, n), cells in found.items():
+        seeds = sorted(set.intersection(*(set(cells.get(name, {})) for name in ("similarity", *names))))
+        if seeds:
+            rows = [cells["similarity"][seed] for seed in seeds]
+            means = {
+                key: float(np.mean([row[key] for row in rows]))
+                for key in ("features", "pixels", "log_evidence", "shift")
+            }
+            accuracies = {name: tuple(cells[name][seed]["accuracy"] for seed in seeds) for name in names}
+            places.append(Place(data, Similarity(n, rows[0]["classes"], **means), accuracies))
+    return tuple(places)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a strategy is expected to gain over feature extraction, and the standard deviation of that on the map."""
+
+    strategy: str
+    gain: float
+    spread: float
+
+
+def expect(data: Similarity, places: Sequence[Place]) -> tuple[Expected, ...]:
+    """Each strategy's gain: the mean over the map, each place weighed by its likeness (Nadaraya-Watson)."""
+    weights = np.array([max(place.likeness(data), 1e-12) for place in places])
+    found = []
+    for name in recipes(1):
+        gains = [place.gains(name) for place in places]
+        each = np.concatenate(gains)
+        share = np.concatenate([np.full(len(g), w / len(g)) for g, w in zip(gains, weights, strict=True)])
+        mean = float(np.average(each, weights=share))
+        spread = math.sqrt(float(np.average((each - mean) ** 2, weights=share)))
+        found.append(Expected(name, mean, spread))
+    return tuple(found)
+
+
+def choose(expected: Sequence[Expected]) -> Expected:
+    """The one that is expected to gain most, the cheapest of equals."""
+    return max(expected, key=lambda row: row.gain)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the advice would have been worth on a place whose data set the map had not known.
+
+    loss: by how much, in accuracy, the chosen strategy was worse than the best, each a mean over seeds.
+    """
+
+    place: Place
+    chosen: str
+    best: str
+    loss: float
+
+
+def leave_one_set_out(places: Sequence[Place]) -> tuple[Case, ...]:
+    """Take each place's whole data set off the map, and ask what to do there."""
+    cases = []
+    for place in places:
+        others = [other for other in places if other.data != place.data]
+        chosen = choose(expect(place.similarity, others)).strategy
+        means = {name: float(np.mean(found)) for name, found in place.accuracies.items()}
+        best = max(means, key=means.__getitem__)
+        cases.append(Case(place, chosen, best, means[best] - means[chosen]))
+    return tuple(cases)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A recommended strategy, the network to train with it, what was measured and why.
+
+    probe: accuracy on the reader's validation images of logistic regression on frozen features of the training images.
+    ranges: for each strategy the accuracy to expect, lower and upper end: the probe's and what the map adds to it, one
+    standard deviation each way. seconds: for each strategy, estimated from measured steps. nearest, likeness:
+    the place on the map that is most like these data, and how much, from 0 to 1.
+    """
+
+    strategy: Strategy
+    backbone: str
+    reasons: tuple[str, ...]
+    similarity: Similarity
+    probe: float
+    ranges: dict[str, tuple[float, float]]
+    seconds: dict[str, float]
+    nearest: str
+    likeness: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers, strings, lists and dicts, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"recommended: {self.strategy.name}, {self.strategy.epochs} epochs"]
+        lines += [f"- {reason}" for reason in self.reasons]
+        lines += ["", f"{'':24}expected accuracy   time"]
+        for name, (low, high) in self.ranges.items():
+            lines.append(f"{name:24}{low:7.2f} to {high:.2f}     about {duration(self.seconds[name])}")
+        return "\n".join(lines)
+
+
+def advise(splits: Splits, model: TransferModel | None = None, *, budget: float = math.inf) -> Advice:
+    """Measure the training images, find them on the map, and recommend a strategy.
+
+    model: the pretrained network that would be trained; the embedded one, with which the map was measured, if none
+    is given. budget: seconds; a strategy that would take longer is not recommended, except feature extraction, the
+    cheapest. The test split is not looked at. Raises DataError for fewer than 4 training images.
+
+    The map says what to gain over feature extraction at 64 pixels with one network; whether it holds for other
+    networks and larger images was not measured. Compare, where a point matters.
+    """
+    if not budget > 0:
+        raise TransferError(f"budget must be above 0 seconds, not {budget}.")
+    model = model or TransferModel("efficientnet_lite0", len(splits.classes))
+    part, val, classes = sample(splits.train), sample(splits.val), len(splits.classes)
+    probe = _probe(part, val, model)
+    small = replace(part, images=resize(part.images, [MAP_SIZE, MAP_SIZE], antialias=True))
+    data = replace(similarity(small, classes), images=len(splits.train))
+    places = load_map()
+    expected = expect(data, places)
+    made = recipes(data.images)
+    seconds = {name: plan(_network(model, strategy), splits, strategy).seconds for name, strategy in made.items()}
+    affordable = [row for row in expected if seconds[row.strategy] <= budget] or list(expected[:1])
+    chosen = choose(affordable)
+    nearest = max(places, key=lambda place: place.likeness(data))
+    return Advice(
+        made[chosen.strategy],
+        _network(model, made[chosen.strategy]).backbone,
+        _reasons(data, probe, expected, affordable, chosen, nearest),
+        data,
+        probe,
+        {row.strategy: _range(probe, len(val), row) for row in expected},
+        seconds,
+        f"{nearest.data}, {nearest.similarity.images} images",
+        nearest.likeness(data),
+    )
+
+
+def _network(model: TransferModel, strategy: Strategy) -> TransferModel:
+    """What a strategy trains; from scratch, as on the map, a network of a size that few images can train."""
+    if strategy.pretrained:
+        return model
+    return TransferModel("small_cnn", model.head.out_features, pretrained=False)
+
+
+def _range(probe: float, n_val: int, row: Expected) -> tuple[float, float]:
+    """One standard deviation each way: of the probe, which few images were asked for, and of the gain on the map."""
+    middle, width = probe + row.gain, math.sqrt(row.spread**2 + probe * (1 - probe) / n_val)
+    return max(middle - width, 0.0), min(middle + width, 1.0)
+
+
+def _reasons(
+    data: Similarity,
+    probe: float,
+    expected: Sequence[Expected],
+    affordable: Sequence[Expected],
+    chosen: Expected,
+    nearest: Place,
+) -> tuple[str, ...]:
+    told = [
+        f"{data.images} training images in {data.classes} classes, about {data.images / data.classes:.0f} a class.",
+        f"On frozen features alone, logistic regression names {probe:.0%} of the validation images rightly.",
+        f"Inside the pretrained network they lie {data.shift:.2f} standard deviations from the photographs that it was "
+        f"trained on. Most like them on the measured map: {nearest.data} ({nearest.similarity.shift:.2f}) with "
+        f"{nearest.similarity.images} images.",
+    ]
+    if chosen.gain > 0:
+        told.append(f"In that part of the map {chosen.strategy} gained {100 * chosen.gain:.1f} points over them.")
+    else:
+        told.append("In that part of the map nothing that costs more was better.")
+    if near := [row.strategy for row in expected[: expected.index(chosen)] if row.gain >= chosen.gain - 0.01]:
+        told.append(f"Cheaper, and expected to be less than a point behind: {', '.join(near)}.")
+    if left_out := [row.strategy for row in expected if row not in affordable]:
+        told.append(f"Left out, because they would take longer than the budget: {', '.join(left_out)}.")
+    if nearest.likeness(data) < 0.1:
+        told.append("Nothing on the map is much like these data: take this as a first guess, and compare.")
+    return tuple(told)
+
+
+def _probe(train: Split, val: Split, model: TransferModel) -> float:
+    """Validation accuracy of logistic regression on frozen features."""
+    tables = [frozen_features(model, split.images)[0].numpy() for split in (train, val)]
+    fit = LogisticRegression(C=0.1, max_iter=1000).fit(tables[0], train.labels.numpy())
+    return float(fit.score(tables[1], val.labels.numpy()))
