@@ -79,6 +79,7 @@ class Page:
         self.limits = [c for c in good if c["part"] == "peers" and c["peer"].startswith("limit") and c["kept"]]
         self.views = [row for c in good if c["part"] == "views" for row in c["rows"]]
         self.allocator = [c for c in good if c["part"] == "allocator"]
+        self.scale = [c for c in good if c["part"] == "scale"]
         self.dates = sorted(c["date"][:10] for c in good)
         self.sets = sorted({(c["data"], c["size"]) for c in self.runs})
 
@@ -183,6 +184,22 @@ class Page:
         header = ["", "fresh every epoch, %", *(f"{k} fixed view{'s' * (k > 1)}, points" for k in counts), "seeds"]
         return table(header, rows) if rows else ""
 
+    def scale_table(self) -> str:
+        rows = []
+        for c in sorted(self.scale, key=lambda cell: cell["images"]):
+            each = 1000 * c["seconds"] / c["images"]
+            cells = [number(c["seconds"], 1), number(each), number(c["epoch"]), number(c["anonymous_mb"], 0)]
+            rows.append([f"{c['images']:,}", *cells, number(c["file_mb"], 0)])
+        header = (
+            "images",
+            "seconds",
+            "ms an image",
+            "seconds an epoch of the head",
+            "memory, MB",
+            "features in a file, MB",
+        )
+        return table(header, rows)
+
     def allocator_table(self) -> str:
         rows = []
         for size, strategy in dict.fromkeys((c["size"], c["strategy"]) for c in self.allocator):
@@ -268,6 +285,7 @@ PARTS: dict[str, tuple[Callable[[Page], str], Callable[[Page], object]]] = {
     "limits": (Page.limit, lambda page: page.limits),
     "views": (Page.view_table, lambda page: page.views),
     "view_figure": (Page.view_figure, lambda page: page.views),
+    "scale": (Page.scale_table, lambda page: page.scale),
     "allocator": (Page.allocator_table, lambda page: page.allocator),
 }
 

@@ -7,7 +7,8 @@
 Six data sets, always at hand, at a rising distance from the source: photographs; the same photographs with their
 blocks of 16, 8 and 4 pixels in one fixed random order (nothing but the arrangement is lost, and
 no class becomes ambiguous); synthetic lesions; digits. Every cell is written as soon as it is
-measured, so the study can be stopped and started at will. Nobody augments, so whatever is frozen
+measured, so the study can be stopped and started at will. The recorded map also holds two real sets,
+given as folders: ants and bees (hymenoptera), and nine kinds of skin lesions (isic9). Nobody augments, so whatever is frozen
 is computed once; validation (64 images) chooses the epoch; the test split (400) is read once.
 """
 

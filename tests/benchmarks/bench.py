@@ -36,8 +36,9 @@ ROOT = HERE.parents[1]
 RESULTS = HERE / "results.json"
 PACKAGES = ("torch", "torchvision", "timm", "scikit-learn", "fastai", "lightning", "keras", "numpy", "pillow")
 SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "MALLOC_MMAP_THRESHOLD_")
+PARTS = ("peers", "allocator", "scale", "views")
 BOTH = (False, True)
-LIMIT = 1200  # seconds; what hangs must not stop the rest
+LIMIT = 3600  # seconds; what hangs must not stop the rest
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,10 @@ def cells(args: argparse.Namespace) -> Iterator[Cell]:
                 options += ["--images=32", "--repeats=1"] if args.smoke else []
                 yield Cell("allocator", name, ("studies.py", "allocator", strategy, *options), 0)
 
+    for images in (100, 1000) if args.smoke else (100, 1000, 10_000, 100_000, 1_000_000):
+        options = ["--size=32", "--keep-freed-memory"]
+        yield Cell("scale", f"scale {images}", ("studies.py", "scale", str(images), *options), 0)
+
 
 def provenance(args: argparse.Namespace) -> dict[str, Any]:
     """Everything that a figure depends on besides the code of the suite."""
@@ -207,7 +212,7 @@ def measure(cell: Cell) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="*", help="peers, views, allocator; default: all three")
+    parser.add_argument("part", nargs="*", help="peers, views, allocator, scale; default: all of them")
     parser.add_argument("--real-data", type=Path, help="folder that holds hymenoptera/hymenoptera_data")
     parser.add_argument("--only", default="", help="regular expression: measure only what it finds in the names")
     parser.add_argument("--rounds", type=int, help="so many of each peer, instead of the plan's")
@@ -219,7 +224,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="only say what would be done")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    if unknown := set(args.part) - {"peers", "views", "allocator"}:
+    if unknown := set(args.part) - {*PARTS}:
         parser.error(f"no part is called {', '.join(sorted(unknown))}")
     args.real_data = args.real_data.resolve() if args.real_data else None
     args.out = args.out or (prepare.CACHE / "smoke.json" if args.smoke else RESULTS)
@@ -263,7 +268,7 @@ def main() -> None:
 
 def _order(cell: Cell) -> tuple[int, int]:
     """The first round of everything, then the second."""
-    return cell.round, ("peers", "allocator", "views").index(cell.part)
+    return cell.round, PARTS.index(cell.part)
 
 
 if __name__ == "__main__":

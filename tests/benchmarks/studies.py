@@ -1,7 +1,9 @@
-"""Two studies of transferlib alone: what fixed views cost in accuracy, and what the allocator gives each strategy.
+"""Three studies of transferlib alone: what fixed views cost in accuracy, what the allocator gives each strategy, and
+how time and memory grow with the number of images.
 
 python tests/benchmarks/studies.py views photos --seed 0 --real-data FOLDER     # one JSON line
-python tests/benchmarks/studies.py allocator fine_tuning --size 224 --keep-freed-memory
+python tests/benchmarks/studies.py allocator fine-tuning --size 224 --keep-freed-memory
+python tests/benchmarks/studies.py scale 10000
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ import argparse
 import json
 import resource
 import statistics
+import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from peers import keep_freed_memory
-from prepare import folder
+from prepare import CACHE, folder
 
 VIEWS: tuple[int | None, ...] = (1, 2, 4, 8, None)
 SETS: dict[str, dict[str, Any]] = {
@@ -75,10 +79,69 @@ def allocator(strategy: str, size: int, images: int, repeats: int) -> dict[str, 
     return {**facts, "first": taken[0], "seconds": statistics.median(taken), "peak_mb": peak}
 
 
+def scale(images: int, size: int) -> dict[str, Any]:
+    """Seconds, and memory that no file stands behind, of a probe of so many simulated images in a memory-mapped file.
+
+    The file is sparse, so that a million images need no disk; reading them costs no disk time either.
+    """
+    import torch
+
+    import transferlib as tl
+    from transferlib import feed
+
+    feed.CACHE_LIMIT = 64 * 1024**2
+    model, labels = tl.TransferModel("efficientnet_lite0", 2), torch.arange(images) % 2
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as place:
+        file = Path(place, "images.bin")
+        with file.open("wb") as opened:
+            opened.truncate(images * 3 * size**2)
+        mapped = torch.from_file(str(file), shared=True, size=images * 3 * size**2, dtype=torch.uint8)
+        train = tl.Split(mapped.view(images, 3, size, size), labels, torch.arange(images))
+        black, twos = torch.zeros(100, 3, size, size, dtype=torch.uint8), torch.arange(100) % 2
+        val, test = (tl.Split(black, twos, torch.arange(100) + first) for first in (images, images + 100))
+        splits = tl.Splits(train, val, test, ("even", "odd"), "simulated", augment="none", synthetic=True)
+        strategy = tl.feature_extraction(2, batch_size=256)
+        with _Anonymous() as memory:
+            run = tl.fit(model, splits, strategy, cache=Path(place, "features"), half_features=True)
+        kept = sum(path.stat().st_size for path in Path(place, "features").glob("*.bin"))
+    return {
+        "images": images,
+        "size": size,
+        "seconds": run.seconds,
+        "epoch": run.history[-1].seconds,  # the first one had the features to make
+        "anonymous_mb": memory.most,
+        "file_mb": kept / 1e6,
+    }
+
+
+class _Anonymous:
+    """The most memory, in MB, beyond that at its start which the system could not take from files again (Linux)."""
+
+    def __enter__(self) -> _Anonymous:
+        self.start, self.most, self.over = self._now(), 0.0, threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while not self.over.wait(0.05):
+            self.most = max(self.most, self._now() - self.start)
+
+    @staticmethod
+    def _now() -> float:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024 / 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=("views", "allocator"))
-    parser.add_argument("what", help=f"views: {', '.join(SETS)}; allocator: {', '.join(STRATEGIES)}")
+    parser.add_argument("study", choices=("views", "allocator", "scale"))
+    parser.add_argument("what", help=f"views: {', '.join(SETS)}; allocator: {', '.join(STRATEGIES)}; scale: a number")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real-data", type=Path)
     parser.add_argument("--epochs", type=int, default=20, help="of the probe, for views")
@@ -90,6 +153,8 @@ def main() -> None:
     kept = keep_freed_memory() if args.keep_freed_memory else False
     if args.study == "views":
         print(json.dumps({"rows": views(args.what, args.seed, args.real_data, args.epochs)}))
+    elif args.study == "scale":
+        print(json.dumps({**scale(int(args.what), args.size), "kept": kept}))
     else:
         print(json.dumps({**allocator(args.what, args.size, args.images, args.repeats), "kept": kept}))
 
