@@ -154,8 +154,9 @@ def advise(args: argparse.Namespace) -> int:
     for note in splits.notes:
         print(f"note: {note}")
     strategy = next(name for name, make in STRATEGIES.items() if make().name == advice.strategy.name)
-    command = ("transferlib", "train", args.data, "--strategy", strategy, "--epochs", str(advice.strategy.epochs))
-    print(f"{advice}\n\nto do that, with your other options: {shlex.join((*command, '--backbone', advice.backbone))}")
+    options = ("--strategy", strategy, "--epochs", str(advice.strategy.epochs), "--backbone", advice.backbone)
+    command = shlex.join(("transferlib", "train", args.data, *options, "--out", "run"))
+    print(f"{advice}\n\nto do that, with your other options: {command}")
     return 0
 
 
