@@ -84,10 +84,11 @@ class Page:
         self.sets = sorted({(c["data"], c["size"]) for c in self.runs})
 
     def circumstances(self) -> str:
-        facts = self.results["provenance"]
+        part = self.results["parts"]["peers"]
+        facts = part["provenance"]
         machine = facts["machine"]
         threads = sorted({str(run["threads"]) for run in self.runs})
-        commits = sorted({session["commit"] for session in self.results["sessions"]})
+        commits = sorted({session["commit"] for session in part["sessions"]})
         loads = [c["load"] for c in self.results["cells"].values() if c.get("load") is not None]
         rows = [
             ("processor", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB"),
@@ -101,6 +102,13 @@ class Page:
             ("failed", str(sum("error" in cell for cell in self.results["cells"].values()))),
         ]
         return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows) + "\n"
+
+    def _measured(self, part: str) -> str:
+        """When, and with which code."""
+        dates = sorted({c["date"][:10] for c in self.results["cells"].values() if c["part"] == part and "date" in c})
+        facts = self.results["parts"][part]["provenance"]
+        when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        return f"\n*Measured {when}; transferlib code {facts['transferlib']}, torch {facts['versions']['torch']}.*\n"
 
     def targets(self) -> str:
         said = {True: "reached", False: "**not reached**", None: "–"}
@@ -182,7 +190,7 @@ class Page:
             fresh = number(100 * mean(by[seed, None] for seed in seeds), 1)
             rows.append([data, fresh, *cells, str(len(seeds))])
         header = ["", "fresh every epoch, %", *(f"{k} fixed view{'s' * (k > 1)}, points" for k in counts), "seeds"]
-        return table(header, rows) if rows else ""
+        return table(header, rows) + self._measured("views")
 
     def scale_table(self) -> str:
         rows = []
@@ -198,7 +206,7 @@ class Page:
             "memory, MB",
             "features in a file, MB",
         )
-        return table(header, rows)
+        return table(header, rows) + self._measured("scale")
 
     def allocator_table(self) -> str:
         rows = []
@@ -210,7 +218,7 @@ class Page:
                 cells += [number(of[kept]["peak_mb"], 0) for kept in (False, True)]
                 rows.append([f"{size} px, {strategy}", *cells])
         header = ("", "s as it comes", "s with the setting", "times faster", "peak MB as it comes", "peak MB with it")
-        return table(header, rows) if rows else ""
+        return table(header, rows) + self._measured("allocator")
 
     def peer_figure(self) -> str:
         from matplotlib.figure import Figure

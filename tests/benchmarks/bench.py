@@ -174,15 +174,21 @@ def _commit() -> str:
     return head.stdout.strip() + "+changes" * bool(changed.stdout.strip())
 
 
-def load(args: argparse.Namespace, facts: dict[str, Any]) -> dict[str, Any]:
-    """Earlier results, if they were made under the same circumstances."""
-    empty: dict[str, Any] = {"provenance": facts, "sessions": [], "cells": {}, "targets": []}
-    if args.fresh or not args.out.exists():
-        return empty
-    found: dict[str, Any] = json.loads(args.out.read_text())
-    if found["provenance"] != facts:
-        changed = sorted(key for key in facts if found["provenance"].get(key) != facts[key])
-        raise SystemExit(f"{args.out} was made with another {', '.join(changed)}: start anew with --fresh, or --out.")
+def load(args: argparse.Namespace, parts: list[str], facts: dict[str, Any]) -> dict[str, Any]:
+    """Earlier results. What is to go on must have been made under the same circumstances."""
+    found: dict[str, Any] = {"parts": {}, "cells": {}, "targets": []}
+    if args.out.exists():
+        found = json.loads(args.out.read_text())
+    for part in parts:
+        earlier = found["parts"].get(part, {"provenance": facts})["provenance"]
+        if args.fresh:
+            found["parts"].pop(part, None)
+            found["cells"] = {name: cell for name, cell in found["cells"].items() if cell["part"] != part}
+        elif changed := sorted(key for key in facts if earlier.get(key) != facts[key]):
+            raise SystemExit(
+                f"{part} in {args.out} was measured with another {', '.join(changed)}: --fresh begins anew."
+            )
+        found["parts"].setdefault(part, {"provenance": facts, "sessions": []})
     return found
 
 
@@ -202,9 +208,10 @@ def measure(cell: Cell) -> dict[str, Any]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
-        return {"error": [f"not done in {LIMIT} s"]}
+        return {"part": cell.part, "error": [f"not done in {LIMIT} s"]}
     if done.returncode:
-        return {"error": done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]}
+        said = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
+        return {"part": cell.part, "error": said}
     facts = json.loads(done.stdout.strip().splitlines()[-1])
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {**facts, "part": cell.part, "load": load, "date": now, "wall": time.perf_counter() - started}
@@ -218,7 +225,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="so many of each peer, instead of the plan's")
     parser.add_argument("--seeds", type=int, default=5, help="of the study of views (%(default)s)")
     parser.add_argument("--minutes", type=float, help="begin nothing new after so many; the next run goes on")
-    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
+    parser.add_argument("--fresh", action="store_true", help="forget earlier results of these parts")
     parser.add_argument("--retry", action="store_true", help="measure again what failed")
     parser.add_argument("--smoke", action="store_true", help="tiny images, one round, into another file")
     parser.add_argument("--list", action="store_true", help="only say what would be done")
@@ -232,7 +239,9 @@ def main() -> None:
     wanted = [cell for cell in wanted if re.search(args.only, cell.name)]
     for data in {cell.name.partition("-")[0] for cell in wanted if cell.part == "peers"}:
         prepare.folder(data, args.real_data)
-    results = load(args, provenance(args))
+    parts = [part for part in PARTS if part in {cell.part for cell in wanted}]
+    facts = provenance(args)
+    results = load(args, parts, facts)
     done = results["cells"]
     # Round by round across the parts: whatever ends the run early leaves a first figure of everything.
     todo = sorted((c for c in wanted if c.name not in done or (args.retry and "error" in done[c.name])), key=_order)
@@ -240,15 +249,16 @@ def main() -> None:
         print("\n".join(f"{'done' if cell.name in done else '    '}  {cell.name}" for cell in wanted))
         print(f"{len(wanted)} measurements, {len(todo)} to do")
         return
-    session = {"command": sys.argv, "commit": _commit(), "started": datetime.datetime.now(datetime.UTC).isoformat()}
-    results["sessions"].append(session)
+    session = {"commit": _commit(), "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+    for part in parts:
+        results["parts"][part]["sessions"].append(session)
     started = time.monotonic()
     for number, cell in enumerate(todo, start=1):
         minutes = (time.monotonic() - started) / 60
         if args.minutes and minutes > args.minutes:
             print(f"{args.minutes:g} minutes are over; {len(todo) - number + 1} measurements remain for the next run")
             break
-        if provenance(args) != results["provenance"]:
+        if provenance(args) != facts:
             raise SystemExit("transferlib was changed during the run: start anew with --fresh when it is at rest")
         done[cell.name] = measure(cell)
         if "error" in done[cell.name]:
