@@ -23,6 +23,8 @@ from transferlib.plan import duration, plan
 from transferlib.similarity import Similarity, frozen_features, sample, similarity
 from transferlib.strategies import Strategy
 
+LEAST = 3
+"""Seeds that a place needs to be on the map."""
 MAP_SIZE = 64
 """Side, in pixels, of the images on the map: data are compared at this size."""
 DOUBLINGS, SHIFTS = 2.0, 0.02
@@ -76,7 +78,7 @@ def load_map() -> tuple[Place, ...]:
     places = []
     for (data, n), cells in found.items():
         seeds = sorted(set.intersection(*(set(cells.get(name, {})) for name in ("similarity", *names))))
-        if seeds:
+        if len(seeds) >= LEAST:
             rows = [cells["similarity"][seed] for seed in seeds]
             means = {
                 key: float(np.mean([row[key] for row in rows]))
