@@ -39,6 +39,11 @@ class Similarity:
     log_evidence: float
     shift: float
 
+    @property
+    def images_per_class(self) -> float:
+        """The mean number of training images of a class."""
+        return self.images / self.classes
+
 
 def similarity(split: Split, classes: int, model: TransferModel | None = None) -> Similarity:
     """Measure training images with a pretrained network (the embedded one if none is given)."""
