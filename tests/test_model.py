@@ -89,3 +89,12 @@ def test_one_class_is_an_error():
 
 def test_the_repr_shows_what_is_frozen():
     assert "[stem] → [stage1] → stage2" in repr(small_model().freeze_to("stage1"))
+
+
+def test_kept_statistics_hold_batchnorm_and_nothing_else():
+    model = small_model()
+    model.stages[0].append(torch.nn.Dropout())
+    model.keep_statistics = True
+    model.train()
+    modes = {type(m).__name__: m.training for m in model.stages.modules() if not list(m.children())}
+    assert modes["Dropout"] and modes["Conv2d"] and not modes["BatchNorm2d"]

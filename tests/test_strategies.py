@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,3 +99,21 @@ def test_the_cosine_ends_near_zero_and_starts_with_a_warm_up():
 def test_a_bad_value_is_an_error_that_names_it(make, said):
     with pytest.raises(TransferError, match=said):
         make()
+
+
+def test_warm_up_rises_in_equal_steps_and_the_schedule_begins_at_the_whole_rate():
+    strategy = tl.fine_tuning(warmup=0.3)
+    factors = [schedule_factor(strategy, step, 10) for step in range(10)]
+    assert factors[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert all(later < earlier for earlier, later in pairwise(factors[3:]))
+
+
+def test_a_batch_of_one_image_is_allowed_and_an_infinite_rate_is_not():
+    assert tl.fine_tuning(batch_size=1).batch_size == 1
+    with pytest.raises(TransferError, match="lr must be above 0, not inf"):
+        tl.fine_tuning(lr=float("inf"))
+
+
+def test_lp_ft_leaves_an_epoch_for_each_of_its_phases():
+    with pytest.raises(TransferError, match="without an epoch"):
+        tl.lp_ft(4, probe=1.0)

@@ -1,4 +1,7 @@
+import copy
 import signal
+import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -35,6 +38,35 @@ def test_the_same_seed_gives_the_same_run_to_the_bit(strategy):
 def test_another_seed_gives_another_run():
     losses = [tl.fit(small_model(), stripe_splits(), tl.fine_tuning(1), seed=s).history[0].train_loss for s in (0, 1)]
     assert losses[0] != losses[1]
+
+
+def test_the_schedule_runs_over_the_steps_of_all_epochs():
+    strategy = tl.lp_ft(4, lr=0.01)  # two steps an epoch: 24 images in batches of 16
+    history = tl.fit(small_model(), stripe_splits(), strategy).history
+    factors = [training.schedule_factor(strategy, 2 * epoch.epoch - 1, 8) for epoch in history]
+    assert [epoch.lr for epoch in history] == pytest.approx([0.01 * factor for factor in factors])
+
+
+def test_the_training_loss_is_a_mean_over_images_not_over_batches():
+    splits, model = stripe_splits(), small_model()
+    splits = replace(splits, train=splits.train[torch.arange(23)])  # a batch of 12 and one of 11
+    before = copy.deepcopy(model)
+    run = tl.fit(model, splits, tl.feature_extraction(1, lr=1e-12, batch_size=12))
+    expected = cross_entropy(before(splits.train.images), splits.train.labels).item()
+    assert run.history[0].train_loss == pytest.approx(expected, abs=1e-5)
+
+
+def test_validation_scores_are_those_of_the_finished_model_in_evaluation_mode():
+    splits, model = stripe_splits(), small_model()
+    run = tl.fit(model, splits, tl.from_scratch(1))  # its BatchNorm layers would see the batch otherwise
+    logits = model.eval()(splits.val.images)
+    assert run.best.val_loss == pytest.approx(cross_entropy(logits, splits.val.labels).item(), abs=1e-5)
+
+
+def test_the_seconds_of_a_run_are_those_that_passed():
+    started = time.perf_counter()
+    run = tl.fit(small_model(), stripe_splits(), tl.fine_tuning(1))
+    assert 0 < run.seconds <= time.perf_counter() - started
 
 
 @settings(max_examples=12, deadline=None)
