@@ -197,7 +197,7 @@ class Page:
         for c in sorted(self.scale, key=lambda cell: cell["images"]):
             each = 1000 * c["seconds"] / c["images"]
             cells = [number(c["seconds"], 1), number(each), number(c["epoch"]), number(c["anonymous_mb"], 0)]
-            rows.append([f"{c['images']:,}", *cells, number(c["file_mb"], 0)])
+            rows.append([f"{c['images']:,}", *cells, number(c["file_mb"], 0), number(c["load"], 1)])
         header = (
             "images",
             "seconds",
@@ -205,6 +205,7 @@ class Page:
             "seconds an epoch of the head",
             "memory, MB",
             "features in a file, MB",
+            "load",
         )
         return table(header, rows) + self._measured("scale")
 
