@@ -82,6 +82,10 @@ def test_freezing_what_is_not_there_is_an_error(stage):
         small_model().freeze_to(stage)
 
 
+def test_a_model_is_pretrained_unless_told_otherwise():
+    assert tl.TransferModel().weights != "random"
+
+
 def test_one_class_is_an_error():
     with pytest.raises(TransferError, match="num_classes"):
         tl.TransferModel("small_cnn", 1, pretrained=False)

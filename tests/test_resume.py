@@ -55,6 +55,14 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, s
     assert run.best_epoch == expected.best_epoch
 
 
+def test_the_seconds_of_a_run_hold_those_of_all_its_epochs(tmp_path):
+    interrupted(tmp_path, tl.fine_tuning(4), 2, stripe_splits())
+    whole = tl.fit(small_model(), stripe_splits(), tl.fine_tuning(4), seed=1)
+    resumed = tl.fit(small_model(), stripe_splits(), tl.fine_tuning(4), seed=1, checkpoint=tmp_path, resume=True)
+    for run in (whole, resumed):
+        assert 0 < sum(epoch.seconds for epoch in run.history) <= run.seconds
+
+
 def test_without_progress_a_resumed_run_starts_from_the_beginning(tmp_path):
     run = tl.fit(small_model(), stripe_splits(), tl.fine_tuning(2), checkpoint=tmp_path / "new", resume=True)
     assert len(run.history) == 2

@@ -1,3 +1,4 @@
+from dataclasses import FrozenInstanceError
 from itertools import pairwise
 
 import pytest
@@ -72,6 +73,12 @@ def test_the_cosine_ends_near_zero_and_starts_with_a_warm_up():
     assert factors[0] < 0.1
     assert max(factors) == factors[10] == 1
     assert factors[-1] < 0.001
+
+
+@pytest.mark.parametrize(("what", "name"), [(tl.fine_tuning(), "batch_size"), (tl.Phase(1, 0, 0.01), "lr")])
+def test_what_was_checked_cannot_be_changed_afterwards(what, name):
+    with pytest.raises(FrozenInstanceError):
+        setattr(what, name, -1)
 
 
 @pytest.mark.parametrize(
