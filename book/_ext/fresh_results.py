@@ -17,9 +17,10 @@ from sphinx.config import Config
 
 
 def fingerprint(root: Path) -> str:
-    """A short hash of transferlib's code, the pinned requirements and the Python version."""
+    """A short hash of transferlib's code and map, the pinned requirements and the Python version."""
     digest = hashlib.sha256(sys.version.encode())
-    for path in [root / "requirements.txt", *sorted((root / "transferlib").rglob("*.py"))]:
+    package = sorted(path for path in (root / "transferlib").rglob("*") if path.suffix in (".py", ".json"))
+    for path in [root / "requirements.txt", *package]:
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:12]
