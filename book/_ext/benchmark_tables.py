@@ -257,7 +257,7 @@ class Page:
             axes.plot(range(len(counts)), means, style, color=_colour("feature extraction"), label=data)
         axes.set_xticks(range(len(counts)), ["fresh" if k is None else str(k) for k in counts])
         axes.set(xlabel="fixed views of each image", ylabel="test accuracy, mean of the seeds")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="center right")
         axes.grid(alpha=0.3)
         return self._figure(figure, "views.svg", "Test accuracy against the number of fixed views, one line a data set")
 
