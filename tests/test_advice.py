@@ -113,7 +113,11 @@ def test_a_case_unlike_any_on_the_map_says_so(monkeypatch):
 def test_what_takes_longer_than_the_budget_is_not_recommended(little_map):
     told = tl.advise(stripe_splits(), budget=1e-6)
     assert told.strategy.name == "feature extraction"
-    assert "Left out" in str(told)
+    assert "Left out, because they would take longer than the budget: progressive unfreezing, LP-FT" in str(told)
+    assert "Even feature extraction would take longer" in str(told)
+    roomy = tl.advise(stripe_splits(), budget=1e6)
+    assert roomy.strategy.name == "fine-tuning"
+    assert "budget" not in str(roomy)
 
 
 def test_a_budget_of_nothing_is_an_error():
@@ -147,11 +151,9 @@ def test_the_command_prints_advice_and_the_command_that_follows_it(capsys):
     assert {"strategy", "reasons", "ranges", "seconds"} <= json.loads(capsys.readouterr().out).keys()
 
 
-def test_a_budget_that_is_no_time_is_wrong_usage(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["advise", "digits", "--budget", "-1"])
-    assert stop.value.code == 2
-    assert "must be above 0" in capsys.readouterr().err
+def test_a_budget_that_is_no_time_is_an_error_of_the_command_too(capsys):
+    assert main(["advise", "digits", "--n-train", "32", "--image-size", "32", "--budget", "nan"]) == 1
+    assert "budget must be above 0 seconds, not nan" in capsys.readouterr().err
 
 
 def test_the_map_holds_every_set_with_several_seeds():
@@ -169,9 +171,20 @@ def test_on_the_map_photographs_are_nearest_to_the_source_and_digits_farthest():
     assert not any(math.isnan(shift) for shift in shifts.values())
 
 
-def test_advice_on_sets_left_out_of_the_map_loses_less_than_any_one_strategy_for_all():
-    places = load_map()
-    lost = np.mean([case.loss for case in leave_one_set_out(places)])
+def test_advice_on_sets_left_out_of_the_map_regrets_less_than_any_one_strategy_for_all():
+    cases = leave_one_set_out(load_map())
+    regret = np.mean([case.regret for case in cases])
     for name in NAMES:
-        means = [{s: np.mean(a) for s, a in place.accuracies.items()} for place in places]
-        assert lost < np.mean([max(found.values()) - found[name] for found in means])
+        means = [{s: np.mean(a) for s, a in case.place.accuracies.items()} for case in cases]
+        assert regret < np.mean([max(found.values()) - found[name] for found in means])
+
+
+def test_the_range_of_a_gain_holds_on_sets_left_out_in_about_two_cases_of_three():
+    places = load_map()
+    inside = [
+        abs(place.gains(row.strategy).mean() - row.gain) <= row.spread
+        for place in places
+        for row in expect(place.similarity, [other for other in places if other.family != place.family])
+        if row.strategy != "feature extraction"
+    ]
+    assert 0.55 < np.mean(inside) < 0.8

@@ -33,7 +33,7 @@ the distance to the source, `Similarity.shift`. Round values near the best ones 
 
 
 def recipes(images: int, **options: Any) -> dict[str, Strategy]:
-    """The strategies of the map for so many training images, the cheapest first.
+    """The strategies of the map for so many training images; the first keeps most of the network, the last nothing.
 
     Few images get more epochs, so that the number of steps is never tiny.
     """
@@ -126,13 +126,13 @@ def choose(expected: Sequence[Expected]) -> Expected:
 class Case:
     """What the advice would have been worth on a place whose images the map had not known.
 
-    loss: by how much, in accuracy, the chosen strategy was worse than the best, each a mean over seeds.
+    regret: by how much, in accuracy, the chosen strategy was worse than the best, each a mean over seeds.
     """
 
     place: Place
     chosen: str
     best: str
-    loss: float
+    regret: float
 
 
 def leave_one_set_out(places: Sequence[Place]) -> tuple[Case, ...]:
@@ -186,8 +186,8 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     """Measure the training images, find them on the map, and recommend a strategy.
 
     model: the pretrained network that would be trained; the embedded one, with which the map was measured, if none
-    is given. budget: seconds; a strategy that would take longer is not recommended, except feature extraction, the
-    cheapest. The test split is not looked at. Raises DataError for fewer than 4 training images.
+    is given. budget: seconds; a strategy that would take longer is not recommended, except feature extraction,
+    with which everything begins. The test split is not looked at. Raises DataError for fewer than 4 training images.
 
     The map says what to gain over feature extraction at 64 pixels with one network; whether it holds for other
     networks and larger images was not measured. Compare, where a point matters.
@@ -202,14 +202,15 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     places = load_map()
     expected = expect(data, places)
     made = recipes(data.images)
-    seconds = {name: plan(_network(model, strategy), splits, strategy).seconds for name, strategy in made.items()}
-    affordable = [row for row in expected if seconds[row.strategy] <= budget] or list(expected[:1])
-    chosen = choose(affordable)
+    networks = {name: _network(model, strategy) for name, strategy in made.items()}
+    seconds = {name: plan(networks[name], splits, strategy).seconds for name, strategy in made.items()}
+    within = [row for row in expected if seconds[row.strategy] <= budget]
+    chosen = choose(within or expected[:1])
     nearest = max(places, key=lambda place: place.likeness(data))
     return Advice(
         made[chosen.strategy],
-        _network(model, made[chosen.strategy]).backbone,
-        _reasons(data, probe, expected, seconds, affordable, chosen, nearest),
+        networks[chosen.strategy].backbone,
+        _reasons(data, probe, expected, seconds, within, chosen, nearest),
         data,
         probe,
         {row.strategy: _range(probe, len(val), row) for row in expected},
@@ -237,7 +238,7 @@ def _reasons(
     probe: float,
     expected: Sequence[Expected],
     seconds: dict[str, float],
-    affordable: Sequence[Expected],
+    within: Sequence[Expected],
     chosen: Expected,
     nearest: Place,
 ) -> tuple[str, ...]:
@@ -252,11 +253,13 @@ def _reasons(
         told.append(f"In that part of the map {chosen.strategy} gained {100 * chosen.gain:.1f} points over them.")
     else:
         told.append("In that part of the map nothing that costs more was better.")
-    quicker = [row for row in affordable if seconds[row.strategy] < seconds[chosen.strategy]]
+    quicker = [row for row in within if seconds[row.strategy] < seconds[chosen.strategy]]
     if near := [row.strategy for row in quicker if row.gain > chosen.gain - 0.01]:
         told.append(f"Quicker, and expected to be less than a point behind: {', '.join(near)}.")
-    if left_out := [row.strategy for row in expected if row not in affordable]:
-        told.append(f"Left out, because they would take longer than the budget: {', '.join(left_out)}.")
+    if longer := [row.strategy for row in expected if row not in within and row is not chosen]:
+        told.append(f"Left out, because they would take longer than the budget: {', '.join(longer)}.")
+    if chosen not in within:
+        told.append(f"Even {chosen.strategy} would take longer than the budget.")
     if nearest.likeness(data) < 0.1:
         told.append("Nothing on the map is much like these data: take this as a first guess, and compare.")
     return tuple(told)

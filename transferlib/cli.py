@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     _data_arguments(advise)
     _backbone_argument(advise)
     advise.add_argument(
-        "--budget", type=_above_zero, default=math.inf, metavar="SECONDS", help="leave out what would take longer"
+        "--budget", type=float, default=math.inf, metavar="SECONDS", help="leave out what would take longer"
     )
     advise.add_argument("--json", action="store_true", help="print JSON")
 
@@ -244,11 +244,4 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
-
-
-def _above_zero(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
     return number

@@ -80,7 +80,6 @@ class Page:
         self.views = [row for c in good if c["part"] == "views" for row in c["rows"]]
         self.allocator = [c for c in good if c["part"] == "allocator"]
         self.scale = [c for c in good if c["part"] == "scale"]
-        self.dates = sorted(c["date"][:10] for c in good)
         self.sets = sorted({(c["data"], c["size"]) for c in self.runs})
 
     def circumstances(self) -> str:
@@ -89,26 +88,31 @@ class Page:
         machine = facts["machine"]
         threads = sorted({str(run["threads"]) for run in self.runs})
         commits = sorted({session["commit"] for session in part["sessions"]})
-        loads = [c["load"] for c in self.results["cells"].values() if c.get("load") is not None]
+        cells = [c for c in self.results["cells"].values() if c["part"] == "peers"]
+        loads = [c["load"] for c in cells if c.get("load") is not None]
         rows = [
             ("processor", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB"),
             ("system", f"{machine['system']}, {machine['libc']}, Python {facts['python']}"),
             ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
             ("threads of torch", ", ".join(threads)),
             ("environment", ", ".join(f"`{k}={v}`" for k, v in facts["environment"].items()) or "nothing set"),
-            ("measured", " to ".join(dict.fromkeys((self.dates[0], self.dates[-1]))) if self.dates else "–"),
+            ("measured", self._dates("peers")),
             ("transferlib", f"commit {', '.join(commits)}, code {facts['transferlib']}"),
             ("other load on the machine, median", number(middle(loads))),
-            ("failed", str(sum("error" in cell for cell in self.results["cells"].values()))),
+            ("failed", str(sum("error" in cell for cell in cells))),
         ]
         return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows) + "\n"
 
+    def _dates(self, part: str) -> str:
+        """The first and the last day of a part's measurements."""
+        days = [c["date"][:10] for c in self.results["cells"].values() if c["part"] == part and "date" in c]
+        return " to ".join(dict.fromkeys((min(days), max(days)))) if days else "–"
+
     def _measured(self, part: str) -> str:
         """When, and with which code."""
-        dates = sorted({c["date"][:10] for c in self.results["cells"].values() if c["part"] == part and "date" in c})
         facts = self.results["parts"][part]["provenance"]
-        when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
-        return f"\n*Measured {when}; transferlib code {facts['transferlib']}, torch {facts['versions']['torch']}.*\n"
+        code, torch = facts["transferlib"], facts["versions"]["torch"]
+        return f"\n*Measured {self._dates(part)}; transferlib code {code}, torch {torch}.*\n"
 
     def targets(self) -> str:
         said = {True: "reached", False: "**not reached**", None: "–"}
