@@ -7,7 +7,7 @@ READY := .venv/.ready
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help study-map book test lab serve bench check format clean
+.PHONY: help study-map study-text book test lab serve bench check format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -41,6 +41,9 @@ format: $(READY)  ## let ruff mend what it can
 
 study-map: $(READY)  ## measure the map of size, similarity and strategy: hours; goes on where it stopped
 	$(BIN)/python lessons/studies/map.py
+
+study-text: $(READY)  ## measure the strategies on text: an hour; goes on where it stopped
+	$(BIN)/python lessons/studies/text.py
 
 clean:  ## remove everything built, but keep .venv
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build ./*.egg-info

@@ -7,7 +7,7 @@ from transferlib.advice import Advice, advise
 from transferlib.allocator import keep_freed_memory
 from transferlib.backbones import Backbone, Preprocess, build_backbone, list_backbones
 from transferlib.checkpoints import load, save
-from transferlib.data import Split, Splits, load_data, split_by_group
+from transferlib.data import Split, Splits, decode, encode, load_data, split_by_group
 from transferlib.errors import (
     CheckpointError,
     DataError,
@@ -58,6 +58,8 @@ __all__ = [
     "advise",
     "build_backbone",
     "cache_features",
+    "decode",
+    "encode",
     "evaluate",
     "export_onnx",
     "feature_extraction",

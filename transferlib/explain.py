@@ -30,7 +30,7 @@ def grad_cam(
     not fit, and TransferError for a network without such a layer (a vision transformer passes
     on tokens).
     """
-    first = model.preprocess.apply(images[:1])  # refuses what is not a batch of images
+    first = model.image_preprocess.apply(images[:1])  # refuses what is not a batch of images
     targets = _targets(target, len(images), model.head.out_features)
     height, width = images.shape[2:]
     if not len(images):
@@ -45,7 +45,7 @@ def grad_cam(
         cut, channels_last = _last_map(model, layers, first.to(device))
         for start in range(0, len(images), batch_size):
             batch = slice(start, start + batch_size)
-            normalised = model.preprocess.apply(images[batch]).to(device)
+            normalised = model.image_preprocess.apply(images[batch]).to(device)
             chosen = None if targets is None else targets[batch].to(device)
             maps.append(_maps(layers, cut, channels_last, normalised, chosen))
     finally:

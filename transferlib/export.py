@@ -93,7 +93,7 @@ def _graph(onnx: Any, served: _Probabilities, model: TransferModel, classes: Seq
     facts = {
         "classes": list(classes),
         "preprocessing": {
-            **asdict(model.preprocess),
+            **asdict(model.image_preprocess),
             "image_size": image_size,
             "before": "upright, RGB, central square, bicubic with antialiasing to image_size; uint8, channels first",
             "inside": "images / 255, minus mean, divided by std",
@@ -182,9 +182,8 @@ def model_card(
     """
     trained, data = _origin(metrics)
     listed = "\n".join(f"{index}. {_plain(name)}" for index, name in enumerate(classes))
-    mean, std = (
-        ", ".join(f"{value:.4f}" for value in values) for values in (model.preprocess.mean, model.preprocess.std)
-    )
+    expects = model.image_preprocess
+    mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (expects.mean, expects.std))
     return f"""# Model card: {exported.path.name}
 
 ## What it is

@@ -49,9 +49,9 @@ def batched(function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: in
 
 
 def prefix(model: TransferModel, stages: int) -> Callable[[Tensor], Tensor]:
-    """From images, (N, 3, H, W), to what comes out of the first `stages` stages."""
+    """From raw inputs, images or texts, to what comes out of the first `stages` stages."""
     body = model.stages[:stages]
-    return lambda images: cast(Tensor, body(model.preprocess.apply(images)))
+    return lambda inputs: cast(Tensor, body(model.preprocess.apply(inputs)))
 
 
 def suffix(model: TransferModel, stages: int) -> nn.Module:
@@ -79,7 +79,7 @@ def cache_features(
 ) -> Tensor:
     """Run the frozen stages once over `views` views of each image and return what comes out.
 
-    images: uint8, (N, 3, H, W). Returns (views, N, …). A frozen stage is in evaluation mode,
+    images: uint8, (N, 3, H, W), or texts, uint8 (N, W). Returns (views, N, …). A frozen stage is in evaluation mode,
     so an image's activations depend on nothing but the image: training on them gives what
     training with the stages in place would give. The first view is the image as it is; the
     others are random ones of the given kind (see `augment`), drawn once, not every epoch.

@@ -49,7 +49,7 @@ class Feed:
             self.kind = "none"
             self.prepare: Callable[[Tensor], Tensor] = lambda features: features.float()
         else:
-            self.inputs, self.val_inputs = trainer.train_split.images[None], trainer.val.images
+            self.inputs, self.val_inputs = trainer.train_split.inputs[None], trainer.val.inputs
             self.prepare = prefix(model, model.frozen)
 
     def batch(self, chosen: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -81,8 +81,8 @@ class Feed:
             if size > CACHE_LIMIT:
                 _check_room(size, folder)
             log.info("%s, to be kept in %s", told, where)
-            inputs = cache_features(model, train.images, views=views, kind=self.kind, seed=trainer.run.seed, **common)
-            kept = inputs, cache_features(model, val.images, **common)[0]
+            inputs = cache_features(model, train.inputs, views=views, kind=self.kind, seed=trainer.run.seed, **common)
+            kept = inputs, cache_features(model, val.inputs, **common)[0]
         except OSError as error:
             warnings.warn(f"{told} cannot be kept: {error}. They are recomputed every epoch instead.", stacklevel=5)
             return None
@@ -98,7 +98,7 @@ def keepable(model: TransferModel, splits: Splits, strategy: Strategy) -> tuple[
     views = 1 if (strategy.augment or splits.augment) == "none" else strategy.views
     if not model.frozen or not views:
         return 0, 0
-    image = splits.train.images[:1].to(model.head.weight.device)
+    image = splits.train.inputs[:1].to(model.head.weight.device)
     return views, cache_bytes(model, image, views=views * len(splits.train) + len(splits.val))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from transferlib.backbones import build_backbone
+from transferlib.backbones import Preprocess, build_backbone
 from transferlib.errors import TransferError
 
 
@@ -44,15 +44,22 @@ class TransferModel(nn.Module):
         self.to(memory_format=torch.channels_last)  # the layout that convolutions are fastest in
         self.eval()  # a new model can be looked at without changing; `fit` switches to training
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits, (N, num_classes), of images: (N, 3, H, W), uint8 or float in [0, 1]."""
-        logits: Tensor = self.head(self.features(images))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits, (N, num_classes), of images, (N, 3, H, W), uint8 or float in [0, 1], or of texts, uint8 (N, W)."""
+        logits: Tensor = self.head(self.features(inputs))
         return logits
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, inputs: Tensor) -> Tensor:
         """What the head sees: float, (N, features)."""
-        features: Tensor = self.stages(self.preprocess.apply(images))
+        features: Tensor = self.stages(self.preprocess.apply(inputs))
         return features
+
+    @property
+    def image_preprocess(self) -> Preprocess:
+        """The preprocessing of a network of images. Raises TransferError for one that reads texts."""
+        if not isinstance(self.preprocess, Preprocess):
+            raise TransferError(f"{self.backbone} reads texts: what you asked for is made for networks of images.")
+        return self.preprocess
 
     @property
     def stage_names(self) -> tuple[str, ...]:

@@ -159,4 +159,4 @@ def _batch_size(splits: Splits, strategy: Strategy) -> int:
 
 
 def _batch(model: TransferModel, splits: Splits, strategy: Strategy) -> Tensor:
-    return splits.train.images[: strategy.batch_size].to(model.head.weight.device)
+    return splits.train.inputs[: strategy.batch_size].to(model.head.weight.device)

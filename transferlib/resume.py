@@ -27,7 +27,7 @@ class Saver:
         self.folder, self.trainer, self.every = folder, trainer, every
         self.saved = -math.inf  # the first epoch is saved at once
         train, val = trainer.train_split, trainer.val
-        start = [*trainer.model.state_dict().values(), train.images, train.labels, val.images, val.labels]
+        start = [*trainer.model.state_dict().values(), train.inputs, train.labels, val.inputs, val.labels]
         identity = {
             "strategy": asdict(trainer.strategy) | {"class_weights": str(trainer.strategy.class_weights)},
             "seed": trainer.run.seed,

@@ -298,7 +298,7 @@ def _accuracies(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 def _to(split: Split, device: torch.device) -> Split:
-    return Split(split.images.to(device), split.labels.to(device), split.groups)
+    return Split(split.inputs.to(device), split.labels.to(device), split.groups)
 
 
 def _diverged(strategy: Strategy, phase: Phase, index: int, epoch: int, run: Run) -> str:

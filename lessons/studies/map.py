@@ -16,17 +16,13 @@ what it has) is read once.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import platform
-import subprocess
 import sys
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
+from record import Cell, fill
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch.nn.functional import avg_pool2d
@@ -34,7 +30,6 @@ from torch.nn.functional import avg_pool2d
 import transferlib as tl
 from transferlib.advice import recipes
 from transferlib.similarity import similarity
-from transferlib.storage import write_whole
 
 RESULT = Path(tl.__file__).with_name("map.json")
 SETS = (
@@ -77,7 +72,7 @@ def load(name: str, n: int, seed: int, path: str | None = None) -> tl.Splits:
     if block:
         parts = {p: getattr(splits, p) for p in ("train", "val", "test")}
         parts = {
-            p: replace(split, images=scramble(split.images, int(block)))
+            p: replace(split, inputs=scramble(split.images, int(block)))
             for p, split in parts.items()
         }
         splits = replace(splits, name=name, **parts)
@@ -96,12 +91,10 @@ def pixels(splits: tl.Splits) -> float:
     return float(fit.score(flat[1], splits.test.labels.numpy()))
 
 
-def measure(
-    name: str, n: int, strategy: str, seed: int, path: str | None
-) -> dict[str, object]:
+def measure(name: str, n: int, strategy: str, seed: int, path: str | None) -> Cell:
     """One cell."""
     splits = load(name, n, seed, path)
-    cell: dict[str, object] = {
+    cell: Cell = {
         "set": name,
         "n": n,
         "strategy": strategy,
@@ -139,23 +132,6 @@ def measure(
     }
 
 
-def provenance() -> dict[str, object]:
-    """What a reader needs to judge a number, or to measure it again."""
-    code = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "code": code.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": f"{os.cpu_count()} × {platform.machine()}, {torch.get_num_threads()} thread(s)",
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -177,16 +153,6 @@ def main() -> None:
     folders = dict(pair.split("=", 1) for pair in args.folder)
     tl.keep_freed_memory()
     threadpool_limits(1, user_api="blas")
-    told = (
-        json.loads(RESULT.read_text())
-        if RESULT.exists()
-        else {"measured": [], "cells": []}
-    )
-    here = provenance()
-    if here not in told["measured"]:
-        told["measured"].append(here)
-    place = told["measured"].index(here)
-    done = {(c["set"], c["n"], c["strategy"], c["seed"]) for c in told["cells"]}
     wanted = [
         (name, n, strategy, seed)
         for n in SIZES
@@ -197,28 +163,19 @@ def main() -> None:
         for strategy in ("similarity", *recipes(n), "pixels", BLANK_TWIN)
         if strategy != BLANK_TWIN or (name == "digits" and n <= 512 and seed < 3)
     ]
-    for number, key in enumerate(wanted, start=1):
-        if key in done:
-            continue
+
+    def measured(name: str, n: int, strategy: str, seed: int) -> Cell | None:
         try:
-            cell = measure(*key, folders.get(key[0])) | {"measured": place}
+            return measure(name, n, strategy, seed, folders.get(name))
         except tl.DataError as error:
-            if key[0] not in folders:
+            if name not in folders:
                 raise
             # The folder has fewer images.
-            print(*key, f"left out: {error}", flush=True)
-            continue
-        told["cells"].append(cell)
-        told["command"] = "python lessons/studies/map.py"
-        rows = ",\n".join(json.dumps(c) for c in told["cells"])
-        head = json.dumps({k: told[k] for k in ("command", "measured")}, indent=1)[:-2]
-        write_whole(RESULT, f'{head},\n "cells": [\n{rows}\n]}}\n'.encode())
-        print(
-            f"{number}/{len(wanted)}",
-            *key,
-            f"{cell.get('accuracy', cell.get('features')):.3f}",
-            flush=True,
-        )
+            print(name, n, strategy, seed, f"left out: {error}", flush=True)
+            return None
+
+    keys = ("set", "n", "strategy", "seed")
+    fill(RESULT, "python lessons/studies/map.py", keys, wanted, measured)
 
 
 if __name__ == "__main__":

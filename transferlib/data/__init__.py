@@ -1,4 +1,4 @@
-"""Where images come from. Knows nothing of models."""
+"""Where images and texts come from. Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import warnings
 from typing import Any
 
-from transferlib.data.splits import Split, Splits, split_by_group
+from transferlib.data.splits import Split, Splits, decode, encode, split_by_group
 from transferlib.errors import DataError, DownloadError
 
 SOURCES = {
@@ -17,17 +17,20 @@ SOURCES = {
     "dermamnist": "transferlib.data.sources",
     "flowers102": "transferlib.data.sources",
     "oxford_pets": "transferlib.data.sources",
+    "triage": "transferlib.data.texts",
+    "agnews": "transferlib.data.texts",
+    "table": "transferlib.data.texts",
     "folder": "transferlib.data.folder",
 }
-"""Each source is the function of that name in that module. The first three need no network."""
+"""Each source is the function of that name in that module. photos, lesions, digits and triage need no network."""
 
 
 def load_data(name: str, n_train: int | None = None, *, fallback: str | None = None, **options: Any) -> Splits:
     """Load a data set by name, split into train, val and test without shared groups.
 
-    name: one of `SOURCES`; "folder" needs path=…. n_train: the number of training images;
-    None leaves it to the source. options, the same for all: image_size (the side in pixels),
-    seed, n_val, n_test; others belong to the source (see its function).
+    name: one of `SOURCES`; "folder" and "table" need path=…. n_train: the number of training inputs;
+    None leaves it to the source. options, the same for all: image_size (the side in pixels;
+    not for texts), seed, n_val, n_test; others belong to the source (see its function).
 
     A set that has to be downloaded and cannot be had raises DownloadError. With
     fallback="lesions", say, a warning tells what is used instead.
@@ -54,4 +57,4 @@ def load_data(name: str, n_train: int | None = None, *, fallback: str | None = N
     return splits
 
 
-__all__ = ["SOURCES", "Split", "Splits", "load_data", "split_by_group"]
+__all__ = ["SOURCES", "Split", "Splits", "decode", "encode", "load_data", "split_by_group"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from transferlib.data.download import cache_dir, fetch, unpack, verify
-from transferlib.data.splits import Split, Splits, split_by_group
+from transferlib.data.splits import Split, Splits, held_out_first, split_by_group
 from transferlib.errors import DataError, DownloadError
 
 # MedMNIST publishes MD5 only (medmnist 3.0.2, medmnist/info.py). It finds damage, not forgery;
@@ -60,10 +60,7 @@ def digits(
 
     data = load_digits()
     labels = data.target.astype(np.int64)
-    everything = np.arange(len(labels))
-    held_out = split_by_group(labels, everything, (n_val, n_test), seed=seed)
-    rest = np.setdiff1d(everything, np.concatenate(held_out))
-    parts = (rest[_some(labels[rest], n_train, seed)], *held_out)
+    parts = held_out_first(labels, np.arange(len(labels)), n_train, n_val, n_test, seed=seed)
     images = torch.from_numpy(data.images / 16 * 255).float()[:, None].expand(-1, 3, -1, -1)
     train, val, test = (_split(_resize(images[part], image_size), labels, part) for part in parts)
     return Splits(

@@ -1,7 +1,8 @@
-"""Labelled images, divided so that no group of related images is on two sides."""
+"""Labelled images or texts, divided so that no group of related ones is on two sides."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,40 +18,83 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images with their labels and groups.
+    """Images or texts, raw, with their labels and groups.
 
-    images: uint8, (N, 3, H, W). labels: int64, (N,). groups: int64, (N,); images that share
-    a group (one patient, one lesion, one photograph) belong on the same side of a split.
+    inputs: uint8; images are (N, 3, H, W), texts are (N, W) bytes (see `encode`). labels: int64,
+    (N,). groups: int64, (N,); inputs that share a group (one patient, one lesion, one photograph)
+    belong on the same side of a split.
     """
 
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
     groups: Tensor
 
     def __post_init__(self) -> None:
-        n = len(self.images)
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
+        n = len(self.inputs)
+        is_image = self.inputs.ndim == 4 and self.inputs.shape[1] == 3
+        if self.inputs.dtype != torch.uint8 or not (is_image or self.inputs.ndim == 2):
             raise DataError(
-                f"images must be uint8 of shape (N, 3, H, W), not {self.images.dtype} of shape "
-                f"{tuple(self.images.shape)}. Stack your images and call .to(torch.uint8)."
+                f"images must be uint8 of shape (N, 3, H, W), not {self.inputs.dtype} of shape "
+                f"{tuple(self.inputs.shape)}. Stack your images and call .to(torch.uint8); make texts with encode()."
             )
         for name in ("labels", "groups"):
             value = getattr(self, name)
             if value.dtype != torch.int64 or value.shape != (n,):
                 raise DataError(
-                    f"{name} must be int64 of shape ({n},) to match the images, not "
+                    f"{name} must be int64 of shape ({n},) to match the inputs, not "
                     f"{value.dtype} of shape {tuple(value.shape)}."
                 )
 
+    @property
+    def images(self) -> Tensor:
+        """The inputs, (N, 3, H, W). Raises DataError where they are texts."""
+        if self.inputs.ndim != 4:
+            raise DataError("these are texts, not images: what you asked for is made for images only.")
+        return self.inputs
+
+    @property
+    def texts(self) -> list[str]:
+        """The inputs as strings. Raises DataError where they are images."""
+        return decode(self.inputs)
+
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.inputs)
 
     def __getitem__(self, index: Tensor | slice) -> Split:
-        return Split(self.images[index], self.labels[index], self.groups[index])
+        return Split(self.inputs[index], self.labels[index], self.groups[index])
+
+    @property
+    def kind(self) -> str:
+        """What is in it: "images of 64×64" or "texts"."""
+        return "texts" if self.inputs.ndim == 2 else f"images of {self.inputs.shape[2]}×{self.inputs.shape[3]}"
 
     def __repr__(self) -> str:
-        height, width = self.images.shape[2:]
-        return f"Split({len(self)} images of {height}×{width})"
+        return f"Split({len(self)} {self.kind})"
+
+
+def encode(texts: Sequence[str]) -> Tensor:
+    """UTF-8 bytes of each text, uint8 (N, W), filled up with zeros to the longest.
+
+    Bytes are to a text what pixels are to an image: what a network makes of them belongs to
+    the network. Raises DataError for a text that is empty or holds a zero byte.
+
+    >>> encode(["ab", "é"]).tolist()
+    [[97, 98], [195, 169]]
+    """
+    for number, text in enumerate(texts):
+        if not text.strip() or "\0" in text:
+            raise DataError(f"text {number} is {text!r}: it must hold words, and no zero byte. Leave it out.")
+    rows = np.array([text.encode() for text in texts], dtype=np.bytes_)
+    return torch.from_numpy(rows.view(np.uint8).reshape(len(texts), rows.itemsize).copy())
+
+
+def decode(inputs: Tensor) -> list[str]:
+    """What `encode` was given. Raises DataError for anything but uint8 of shape (N, W)."""
+    if inputs.dtype != torch.uint8 or inputs.ndim != 2:
+        raise DataError(
+            f"texts must be uint8 of shape (N, W), not {inputs.dtype} of shape {tuple(inputs.shape)}: see encode()."
+        )
+    return [bytes(row).rstrip(b"\0").decode() for row in inputs.cpu().numpy()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +141,10 @@ class Splits:
                 )
 
     def __repr__(self) -> str:
-        height, width = self.train.images.shape[2:]
-        kind = "synthetic, " if self.synthetic else ""
+        origin = "synthetic, " if self.synthetic else ""
+        kind = self.train.kind.removeprefix("images of ")
         return (
-            f"Splits({self.name!r}, {kind}{len(self.classes)} classes, {height}×{width}: "
+            f"Splits({self.name!r}, {origin}{len(self.classes)} classes, {kind}: "
             f"train {len(self.train)}, val {len(self.val)}, test {len(self.test)})"
         )
 
@@ -150,6 +194,18 @@ def split_by_group(
                     free.remove(group)
                     have += count[group]
     return tuple(np.flatnonzero(side[which] == row) for row in range(len(sizes)))
+
+
+def held_out_first(
+    labels: ArrayLike, groups: ArrayLike, n_train: int | None, n_val: int, n_test: int, *, seed: int
+) -> tuple[np.ndarray, ...]:
+    """Index sets for train, val and test, of which the last two do not depend on n_train; None takes the rest."""
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    val, test = split_by_group(labels, groups, (n_val, n_test), seed=seed)
+    rest = np.setdiff1d(np.arange(len(labels)), np.concatenate((val, test)))
+    if n_train is not None:
+        rest = rest[split_by_group(labels[rest], groups[rest], (n_train,), seed=seed)[0]]
+    return rest, val, test
 
 
 def _shares(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
