@@ -18,7 +18,7 @@ import transferlib.backbones as backbones
 from transferlib.backbones import Preprocess, build_backbone, list_backbones
 from transferlib.errors import DataError, TransferError, WeightsError
 
-TORCHVISION = [name for name in list_backbones() if name not in ("efficientnet_lite0", "small_cnn")]
+TORCHVISION = [name for name in list_backbones() if name not in ("efficientnet_lite0", "minilm", "small_cnn")]
 TIMM_CUT = [
     "resnet18",
     "mobilenetv3_small_050",
