@@ -72,7 +72,7 @@ class Feed:
         size = size * trainer.keeping.dtype.itemsize // torch.float32.itemsize
         told = (
             f"{model.frozen} frozen stages run once over {views} view{'s' * (views > 1)} of {len(train)} training "
-            f"and {len(val)} validation images: {size / 1e6:.1f} MB"
+            f"and {len(val)} validation inputs: {size / 1e6:.1f} MB"
         )
         folder = trainer.keeping.folder if size > CACHE_LIMIT else None
         where = str(folder or "memory")

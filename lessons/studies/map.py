@@ -44,6 +44,9 @@ SIZES = (16, 32, 64, 128, 256, 512, 1024, 2000)
 SEEDS = range(5)
 # Where the small network from scratch wins, the strict opponent is the same one, blank.
 BLANK_TWIN = "from scratch, the large network"
+# Augmented, and with several times the epochs: the opponent of lesson 3.
+PATIENT = "from scratch, with patience"
+PATIENT_SETS = ("photos", "lesions", "digits", "isic9")
 IMAGE_SIZE, N_VAL, N_TEST = 64, 64, 400
 
 
@@ -113,7 +116,10 @@ def measure(name: str, n: int, strategy: str, seed: int, path: str | None) -> Ce
             },
         }
     twin = strategy == BLANK_TWIN
-    recipe = recipes(n, augment="none")["from scratch" if twin else strategy]
+    if strategy == PATIENT:
+        recipe = tl.from_scratch(min(120, max(60, 16_000 // n)))
+    else:
+        recipe = recipes(n, augment="none")["from scratch" if twin else strategy]
     backbone = "efficientnet_lite0" if recipe.pretrained or twin else "small_cnn"
     model = tl.TransferModel(
         backbone, len(splits.classes), pretrained=recipe.pretrained, seed=seed
@@ -149,6 +155,7 @@ def main() -> None:
         metavar="NAME=PATH",
         help="also a folder with one sub-folder a class; may be repeated",
     )
+    parser.add_argument("--strategy", help="only this one")
     args = parser.parse_args()
     folders = dict(pair.split("=", 1) for pair in args.folder)
     tl.keep_freed_memory()
@@ -160,8 +167,10 @@ def main() -> None:
         for seed in SEEDS
         for name in (*SETS, *folders)
         if n <= 1024 or name != "digits"  # scikit-learn has 1,797 of them
-        for strategy in ("similarity", *recipes(n), "pixels", BLANK_TWIN)
+        for strategy in ("similarity", *recipes(n), "pixels", BLANK_TWIN, PATIENT)
+        if args.strategy in (None, strategy)
         if strategy != BLANK_TWIN or (name == "digits" and n <= 512 and seed < 3)
+        if strategy != PATIENT or (name in PATIENT_SETS and n <= 512 and seed < 3)
     ]
 
     def measured(name: str, n: int, strategy: str, seed: int) -> Cell | None:
