@@ -7,7 +7,7 @@ READY := .venv/.ready
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help study-map study-text book test lab serve bench check format clean
+.PHONY: help study-map study-text study-depth book test lab serve zip pdf bench check format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -27,6 +27,12 @@ serve: book  ## show the website at http://127.0.0.1:8000
 	@echo "http://127.0.0.1:8000  (Ctrl-C ends it)"
 	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
 
+zip: book  ## the site, the lessons, the package and the list of requirements in one file, for a classroom without network
+	$(BIN)/python book/_tools/pack.py
+
+pdf: book  ## the whole course as one printable file, answers open (needs Chromium)
+	$(BIN)/python book/_tools/print_course.py
+
 bench: .venv-bench/.ready  ## measure against other tools (REAL_DATA=folder adds real photographs); goes on where it stopped
 	$(BENCH)/python tests/benchmarks/bench.py $(if $(REAL_DATA),--real-data "$(REAL_DATA)") $(BENCH_ARGS)
 
@@ -44,6 +50,9 @@ study-map: $(READY)  ## measure the map of size, similarity and strategy: hours;
 
 study-text: $(READY)  ## measure the strategies on text: an hour; goes on where it stopped
 	$(BIN)/python lessons/studies/text.py
+
+study-depth: $(READY)  ## measure how much of the network should learn: a quarter of an hour
+	$(BIN)/python lessons/studies/depth.py
 
 clean:  ## remove everything built, but keep .venv
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build ./*.egg-info

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from browsing import browser, site, visit  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -3,115 +3,25 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
-import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
+from browsing import PAGES, SITE, unavailable
 
 sync_api = pytest.importorskip("playwright.sync_api")
+AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
 
-SITE = Path(__file__).parents[1] / "_build" / "html"
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts)
 WIDTHS = (360, 768, 1440)
-REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
-ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
-# Text against the colour behind it (WCAG 2 contrast), the worst case of each kind of text.
-CONTRAST = """() => {
-  const linear = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  const rgba = text => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-  const behind = node => {
-    for (; node; node = node.parentElement) {
-      const colour = rgba(getComputedStyle(node).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const bad = [];
-  for (const node of document.querySelectorAll("article :is(h1, h2, h3, p, li, a, th, td, summary, code, span)")) {
-    if (!node.checkVisibility() || ![...node.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
-    const [one, two] = [light(rgba(getComputedStyle(node).color)), light(behind(node))].sort((a, b) => b - a);
-    const ratio = (one + 0.05) / (two + 0.05);
-    if (ratio < 4.5) bad.push(`${node.tagName} "${node.textContent.slice(0, 30)}" has contrast ${ratio.toFixed(1)}`);
-  }
-  return bad;
-}"""
+MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", "book/explorer.html", "book/stages.html")
+SERIOUS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
+  .filter(found => ["serious", "critical"].includes(found.impact))
+  .flatMap(found => found.nodes.map(node => `${found.id}: ${node.target} ${node.failureSummary}`))"""
 
 pytestmark = pytest.mark.browser
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip; where a browser is promised (REQUIRE_BROWSER=1), fail."""
-    if REQUIRED:
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    """The address of a local server that serves the site."""
-    if not PAGES:
-        unavailable("no site in _build/html: run `make book` first")
-
-    class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/favicon.ico":  # browsers ask for it on pages that name no icon, such as a redirect
-                self.send_response(204)
-                self.end_headers()
-            else:
-                super().do_GET()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(SITE)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    """Chromium, where the system has one; else Chrome, where Playwright looks for it."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    with sync_api.sync_playwright() as playwright:
-        try:
-            channel = None if path else "chrome"
-            started = playwright.chromium.launch(executable_path=path, channel=channel, args=ARGUMENTS)
-        except sync_api.Error as error:
-            unavailable(f"no Chromium (set CHROMIUM to its path): {error.message.splitlines()[0]}")
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def visit(site: str, browser: sync_api.Browser) -> Iterator[Callable[[str], sync_api.Page]]:
-    """Opens a page; afterwards nothing may have gone wrong on it and nothing may have left the machine."""
-    context = browser.new_context()
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(f"error: {error.message}"))
-    page.on("request", lambda request: request.url.startswith((site, "data:")) or wrong.append(f"asks {request.url}"))
-    page.on("response", lambda answer: answer.ok or wrong.append(f"{answer.status} {answer.url}"))
-
-    def open_page(path: str) -> sync_api.Page:
-        page.goto(site + path, wait_until="networkidle")
-        return page
-
-    yield open_page
-    context.close()
-    assert not wrong
 
 
 class Document(HTMLParser):
@@ -174,13 +84,14 @@ def test_page_is_whole_and_readable_in_light_and_dark_and_on_a_phone(
     page: str, visit: Callable[[str], sync_api.Page]
 ) -> None:
     tab = visit(page)
+    tab.evaluate(AXE.read_text(encoding="utf8"))
     for theme in ("light", "dark"):
         tab.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
         for width in WIDTHS:
             tab.set_viewport_size({"width": width, "height": 900})
             wide = tab.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{page} is {wide} px wide on a screen of {width} px"
-        assert not tab.evaluate(CONTRAST), theme
+        assert not tab.evaluate(SERIOUS), theme
     assert tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
 
 
@@ -191,11 +102,62 @@ def test_search_finds_a_term_without_a_network(visit: Callable[[str], sync_api.P
     assert "glossary" in (result.get_attribute("href") or "")
 
 
-def test_hidden_answers_open_with_the_keyboard(visit: Callable[[str], sync_api.Page]) -> None:
-    lesson = next((page for page in PAGES if "<details><summary>" in (SITE / page).read_text(encoding="utf8")), None)
-    if lesson is None:
-        pytest.skip("no lesson with a quiz is built yet")
-    summary = visit(lesson).locator("article details:not(.hide) > summary").first
-    summary.focus()
-    summary.press("Enter")
-    assert summary.evaluate("node => node.parentElement.open")
+def test_search_works_from_a_folder(browser: sync_api.Browser) -> None:
+    page = browser.new_page()
+    page.goto((SITE / "search.html").as_uri() + "?q=batchnorm")
+    page.locator("#search-results a").first.wait_for()
+    assert any("glossary" in (link.get_attribute("href") or "") for link in page.locator("#search-results a").all())
+
+
+@pytest.mark.parametrize("page", MAIN)
+def test_main_pages_work_from_a_folder(page: str, browser: sync_api.Browser) -> None:
+    wrong: list[str] = []
+    tab = browser.new_page()
+    tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: wrong.append(error.message))
+    tab.goto((SITE / page).as_uri(), wait_until="load")
+    assert not wrong
+    assert tab.evaluate("getComputedStyle(document.querySelector('.bd-article h1')).fontSize") == "33.6px"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_says_what_it_may_load_and_nothing_else_runs(page: str, visit: Callable[[str], sync_api.Page]) -> None:
+    assert "default-src 'self'; script-src 'self'" in (SITE / page).read_text(encoding="utf8")
+    tab = visit(page)
+    ran = tab.evaluate("""async () => {
+      const refused = new Promise(done => addEventListener("securitypolicyviolation", done, { once: true }));
+      const script = document.createElement("script");
+      script.textContent = "window.smuggled = true";
+      console.error = () => {};
+      document.body.append(script);
+      await refused;
+      return Boolean(window.smuggled);
+    }""")
+    assert not ran
+
+
+@pytest.mark.parametrize("page", MAIN)
+def test_pages_can_be_read_without_javascript(page: str, browser: sync_api.Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((SITE / page).as_uri())
+    article = tab.locator("article.bd-article")
+    assert article.is_visible() and len(article.inner_text()) > 500
+    if page.startswith("book/explorer") or page.startswith("book/stages"):
+        assert "needs JavaScript" in article.inner_text()
+    context.close()
+
+
+def test_theme_switch_and_copy_buttons_work_with_the_keyboard(visit: Callable[[str], sync_api.Page]) -> None:
+    tab = visit("lessons/05_feature_extraction.html")
+    before = tab.evaluate("document.documentElement.dataset.mode")
+    switch = tab.locator("button.theme-switch-button:visible").first
+    switch.focus()
+    switch.press("Enter")
+    assert tab.evaluate("document.documentElement.dataset.mode") != before
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    copy = tab.locator("button.copybtn").first
+    copy.focus()
+    copy.press("Enter")
+    tab.wait_for_function("() => document.querySelector('button.copybtn').classList.contains('success')")
+    assert "import" in tab.evaluate("navigator.clipboard.readText()")

@@ -1,0 +1,88 @@
+"""Finishes the pages: diagrams that follow the theme, the doors of a lesson, and what a page may load.
+
+A diagram is written as a picture, so that Jupyter shows it too; on the site its SVG becomes part of the page and takes
+the page's colours. The content security policy stands in each page itself, because a folder or a zip sends no headers:
+scripts of the site and, by their hash, those few that the theme writes into the page; nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+LESSON = re.compile(r"lessons/\d\d_\w+$")
+SCRIPT = re.compile(r"<script(?![^>]*\bsrc=)(?P<kind>[^>]*)>(?P<code>.*?)</script>", re.S | re.I)
+HANDLER = re.compile(r"""\son\w+=(?:"([^"]*)"|'([^']*)')""", re.I)
+POLICY = (
+    "default-src 'self'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
+)
+
+
+def inline_diagrams(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put each SVG of book/_static into the page."""
+    if app.builder.format != "html":
+        return
+    for image in list(doctree.findall(nodes.image)):
+        path = Path(app.srcdir, image["uri"])
+        if path.parent == Path(app.srcdir, "book/_static") and path.suffix == ".svg":
+            raw = nodes.raw("", path.read_text(encoding="utf-8"), format="html")
+            image.replace_self(raw)
+
+
+def add_doors(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Under the card at the head of a lesson: its notebook, and the places to run it."""
+    if not LESSON.match(pagename) or "body" not in context:
+        return
+    to = context["pathto"]
+    doors = [
+        f'<a href="{to(f"_sources/{pagename}.ipynb", 1)}" download>Download this notebook</a>',
+        f'<a href="{to("book/how-to-use")}#run-it">Run it in JupyterLab</a>',
+    ]
+    if repository := app.config.html_context.get("repository"):  # "OWNER/NAME" on GitHub, in _config.yml
+        github, name = f"https://colab.research.google.com/github/{repository}/blob/main", f"{pagename}.ipynb"
+        binder = f"https://mybinder.org/v2/gh/{repository}/main?labpath={name}"
+        doors += [f'<a href="{github}/{name}">Open in Colab</a>', f'<a href="{binder}">Open in Binder</a>']
+    else:
+        doors.append(f'<a href="{to("book/how-to-use")}#in-google-colab">Run it in Colab</a>')
+    row = f'<p class="doors">{"".join(doors)}</p>'
+    context["body"] = context["body"].replace("</blockquote>", f"</blockquote>\n{row}", 1)
+
+
+def _hash(code: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+
+
+def policy(page: str) -> str:
+    """The content security policy that a page needs, and no more."""
+    runs = [m["code"] for m in SCRIPT.finditer(page) if "json" not in m["kind"]]
+    hashes = "".join(f" {found}" for found in sorted({_hash(code) for code in runs}))
+    if handlers := {a or b for a, b in HANDLER.findall(page)}:
+        hashes += " 'unsafe-hashes'" + "".join(f" {_hash(code)}" for code in sorted(handlers))
+    return POLICY.format(hashes=hashes)
+
+
+def seal(app: Sphinx, failed: Exception | None) -> None:
+    """Write the policy into every page."""
+    if failed or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        page = path.read_text(encoding="utf-8")
+        if "_static" in path.relative_to(app.outdir).parts or "Content-Security-Policy" in page:
+            continue
+        meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(page)}">'
+        path.write_text(re.sub(r"<meta charset=[^>]*>", rf"\g<0>\n    {meta}", page, count=1), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("doctree-resolved", inline_diagrams)
+    app.connect("html-page-context", add_doors)
+    app.connect("build-finished", seal)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,115 @@
+// The stage diagram: press a stage, and it and all above it learn. The page's address keeps the choice.
+(() => {
+  "use strict";
+  const root = document.getElementById("stages");
+  if (!root) return;
+  const told = JSON.parse(document.getElementById("stages-data").textContent);
+  const form = root.querySelector("form"), list = root.querySelector("ol"), code = root.querySelector("code");
+  const { lr, body, decay } = told.rates;
+  let learn = 1; // stages below the head that learn
+
+  const network = () => told.networks[form.elements.network.value];
+  const count = value => value.toLocaleString("en");
+  const rate = value => value >= 0.001 ? String(Number(value.toPrecision(2))) : value.toExponential(1);
+
+  function rates(depth) { // as transferlib.Phase.rates: the deepest stage learns at body × lr, each below it at decay of that
+    return Array.from({ length: depth }, (_, i) => i < depth - learn ? 0 : lr * body * decay ** (depth - 1 - i)).concat(lr);
+  }
+
+  function call(depth) {
+    if (form.elements.network.value === "small_cnn") return "tl.from_scratch()";
+    if (learn === 0) return "tl.feature_extraction()";
+    return learn === depth ? "tl.fine_tuning()" : `tl.fine_tuning(learn=${learn})`;
+  }
+
+  function press(index, depth) { // a frozen stage thaws with all above it; a learning one freezes with all below it
+    const frozen = depth - learn;
+    learn = index < frozen ? depth - index : depth - index - 1;
+    show();
+    remember();
+  }
+
+  function show() {
+    const { said, stages } = network();
+    const depth = stages.length - 1, scratch = form.elements.network.value === "small_cnn";
+    learn = scratch ? depth : Math.min(learn, depth);
+    const classes = (told.recorded.find(row => row.set === form.elements.set.value) || { classes: 1 }).classes;
+    const sizes = stages.map(([, size], i) => i === depth ? size * classes : size);
+    const each = rates(depth);
+    const most = Math.max(...sizes);
+    const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
+    list.replaceChildren(...stages.map(([name], i) => {
+      const item = document.createElement("li"), button = document.createElement("button");
+      const learning = each[i] > 0;
+      button.type = "button";
+      button.disabled = i === depth || scratch;
+      button.setAttribute("aria-pressed", String(learning));
+      button.className = learning ? "learns" : "frozen";
+      const bar = document.createElement("span");
+      bar.className = "size";
+      bar.style.width = `${Math.max(2, 100 * Math.sqrt(sizes[i] / most))}%`;
+      bar.setAttribute("aria-hidden", "true");
+      const words = document.createElement("span");
+      words.className = "words";
+      const strong = document.createElement("strong");
+      strong.append(name);
+      words.append(strong, ` ${learning ? "learns" : "frozen"}, ${count(sizes[i])} parameters`,
+        learning ? `, rate ${rate(scratch ? lr : each[i])}` : "");
+      button.append(words, bar);
+      button.addEventListener("click", () => press(i, depth));
+      item.append(button);
+      return item;
+    }));
+    if (focused >= 0) list.querySelectorAll("button")[focused].focus();
+    const total = sizes.reduce((a, b) => a + b, 0);
+    const learning = sizes.reduce((sum, size, i) => sum + (each[i] > 0 ? size : 0), 0);
+    const found = told.recorded.find(row => row.backbone === form.elements.network.value
+      && row.set === form.elements.set.value && row.learn === learn);
+    const verdict = root.querySelector(".verdict"), headline = document.createElement("strong"), p = document.createElement("p");
+    headline.append(`${count(learning)} of ${count(total)} parameters learn (${(100 * learning / total).toFixed(learning < total / 10 ? 1 : 0)} %)`);
+    p.append(found
+      ? `Recorded on ${found.n} images (${found.said}): ${(100 * found.accuracy).toFixed(1)} ± ${(100 * found.spread).toFixed(1)} % `
+        + `of the test images right, ${found.seeds} seeds, ${Math.round(found.seconds)} s of training.`
+      : `${said}: no result was recorded for this choice. EfficientNet-Lite0 has one for every depth.`);
+    verdict.replaceChildren(headline, p);
+    const text = form.elements.network.value === "minilm";
+    const lines = [
+      "import transferlib as tl",
+      "",
+      `splits = tl.load_data("${text ? "triage" : form.elements.set.value}", n_train=128${text ? "" : ", image_size=64"}, seed=0)`,
+      `model = tl.TransferModel("${form.elements.network.value}", num_classes=len(splits.classes)${scratch ? ", pretrained=False" : ""})`,
+      `run = tl.fit(model, splits, ${call(depth)}, seed=0)`,
+      "print(tl.evaluate(model, splits.test))",
+    ];
+    code.textContent = lines.join("\n");
+  }
+
+  function remember() {
+    const asked = new URLSearchParams({ network: form.elements.network.value, set: form.elements.set.value, learn });
+    history.replaceState(null, "", `#${asked}`);
+  }
+
+  for (const [name, { said }] of Object.entries(told.networks)) form.elements.network.add(new Option(said, name));
+  for (const row of told.recorded.filter((r, i, all) => all.findIndex(other => other.set === r.set) === i)) {
+    form.elements.set.add(new Option(row.said, row.set));
+  }
+  function recall() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    for (const name of ["network", "set"]) {
+      const input = form.elements[name];
+      if ([...input.options].some(option => option.value === asked.get(name))) input.value = asked.get(name);
+    }
+    const wanted = Number(asked.get("learn") ?? learn);
+    if (Number.isInteger(wanted) && wanted >= 0) learn = wanted;
+  }
+  recall();
+  form.addEventListener("input", () => { show(); remember(); });
+  form.addEventListener("submit", event => event.preventDefault());
+  window.addEventListener("hashchange", () => { recall(); show(); });
+  root.querySelector(".code button").addEventListener("click", async event => {
+    try { await navigator.clipboard.writeText(code.textContent); event.target.textContent = "Copied"; }
+    catch { event.target.textContent = "Select the text and copy it"; }
+  });
+  root.querySelectorAll("[data-script]").forEach(part => { part.hidden = false; });
+  show();
+})();
