@@ -34,14 +34,14 @@ COLOURS = {
 }
 SAID = {"pixels": "logistic regression on pixels", "from scratch": "from scratch, in a hurry"}
 LABELS = {
-    "photos": ("photographs", "pieces of sixteen photographs: which one is it from?"),
-    "photos, blocks of 16": ("photographs, shuffled in blocks of 16", "the same pieces, cut and shuffled"),
-    "photos, blocks of 8": ("photographs, shuffled in blocks of 8", "the same pieces, cut finer"),
-    "photos, blocks of 4": ("photographs, shuffled in blocks of 4", "the same pieces, cut to crumbs"),
-    "hymenoptera": ("ants and bees", "real photographs of two kinds of insects"),
-    "lesions": ("skin lesions, drawn", "synthetic: drawn by a program"),
-    "isic9": ("skin lesions, real", "photographs from the ISIC archive"),
-    "digits": ("digits", "scanned handwriting, 8 × 8 pixels enlarged"),
+    "photos": ("photographs", "Pieces of sixteen photographs; the task is to say from which."),
+    "photos, blocks of 16": ("photographs, shuffled in blocks of 16", "The same pieces, cut into blocks and shuffled."),
+    "photos, blocks of 8": ("photographs, shuffled in blocks of 8", "The same pieces, cut finer."),
+    "photos, blocks of 4": ("photographs, shuffled in blocks of 4", "The same pieces, cut to crumbs."),
+    "hymenoptera": ("ants and bees", "Real photographs of two kinds of insects."),
+    "lesions": ("skin lesions, synthetic", "Synthetic: drawn by a program, five kinds."),
+    "isic9": ("skin lesions, real", "Photographs from the ISIC archive, eight kinds."),
+    "digits": ("digits", "Scanned handwriting, 8 × 8 pixels, enlarged."),
 }
 
 

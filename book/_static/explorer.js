@@ -35,7 +35,10 @@
       const width = T95[count - 1] * spread(behind) / Math.sqrt(count);
       return { ...row, behind: mean(behind), width };
     }).filter(row => row.behind - row.width <= 0).sort((a, b) => a.seconds - b.seconds);
-    if (!close.length) return { chosen: best, why: "It has the best mean, and what is quicker is behind by more than chance." };
+    if (!close.length) {
+      const quicker = rows.some(row => row.seconds !== null && row.seconds < best.seconds);
+      return { chosen: best, why: `It has the best mean, and ${quicker ? "what is quicker is behind by more than chance" : "nothing is quicker"}.` };
+    }
     const chosen = close[0];
     return {
       chosen,
@@ -66,9 +69,8 @@
     return { rows, nearest: order[0][1], likeness: order[0][0] };
   }
 
-  function cell(row, tag, text, className) {
+  function cell(row, tag, text) {
     const made = document.createElement(tag);
-    if (className) made.className = className;
     if (tag === "th") made.scope = "row";
     made.append(text);
     row.append(made);
@@ -131,10 +133,10 @@
     const rows = all.map(row => {
       const line = document.createElement("tr");
       const middle = mean(row.accuracies), sd = spread(row.accuracies), count = row.accuracies.length;
-      if (!allowed.some(a => a.name === row.name)) line.className = "out";
+      if (row.name !== "pixels" && !allowed.some(a => a.name === row.name)) line.className = "out";
       if (found && found.chosen.name === row.name) line.className = "chosen";
-      cell(line, "th", said(row.name) + (found && found.chosen.name === row.name ? " ✓" : ""));
-      cell(line, "td", track(row.name, middle - sd, middle, middle + sd, 1 / place.classes), "picture");
+      cell(line, "th", said(row.name) + (found && found.chosen.name === row.name ? " ✓" : ""))
+        .append(track(row.name, middle - sd, middle, middle + sd, 1 / place.classes));
       cell(line, "td", `${(100 * middle).toFixed(1)} ± ${(100 * sd).toFixed(1)} %`);
       cell(line, "td", String(count));
       cell(line, "td", seconds(row.seconds));
@@ -143,9 +145,9 @@
     });
     const set = told.sets[data];
     table(
-      `${set.label}, ${n.toLocaleString("en")} training images, ${place.classes} classes (guessing: ${(100 / place.classes).toFixed(0)} %)`,
-      ["strategy", "", "test accuracy, ± s.d.", "seeds", "time", "parameters that learn"], rows);
-    if (found) say(`Take: ${said(found.chosen.name)}`, found.why, `${set.label}: ${set.what}. Distance from the source: ${place.shift.toFixed(2)}.`);
+      `${set.label[0].toUpperCase() + set.label.slice(1)}, ${n.toLocaleString("en")} training images, ${place.classes} classes (guessing: ${(100 / place.classes).toFixed(0)} %)`,
+      ["strategy", "test accuracy, ± s.d.", "seeds", "time", "parameters that learn"], rows);
+    if (found) say(`Take: ${said(found.chosen.name)}`, found.why, `${set.what} Distance from the source: ${place.shift.toFixed(2)}.`);
     else say("Nothing fits", "No strategy with these wishes was within the budget. Give it more time, or let the body do as it likes.");
   }
 
@@ -161,13 +163,13 @@
     const lines = rows.map(row => {
       const line = document.createElement("tr");
       line.className = row === chosen ? "chosen" : allowed.includes(row) ? "" : "out";
-      cell(line, "th", said(row.name) + (row === chosen ? " ✓" : ""));
       const on = value => 0.5 + value / 0.8;
-      cell(line, "td", track(row.name, on(row.gain - row.spread), on(row.gain), on(row.gain + row.spread), 0.5), "picture");
+      cell(line, "th", said(row.name) + (row === chosen ? " ✓" : ""))
+        .append(track(row.name, on(row.gain - row.spread), on(row.gain), on(row.gain + row.spread), 0.5));
       cell(line, "td", row.name === "feature extraction" ? "measure it" : `${points(row.gain)} ± ${(100 * row.spread).toFixed(1)}`);
       return line;
     });
-    table("What the map's neighbours gained over frozen features, in points (± s.d.)", ["strategy", "", "gain over feature extraction"], lines);
+    table("What the map's neighbours gained over frozen features, in points (± s.d.)", ["strategy", "gain over feature extraction"], lines);
     const cheaper = rows.find(row => row.name === "feature extraction");
     const hardly = chosen !== cheaper && chosen.gain < 0.01;
     say(`Expected to be best: ${said(chosen.name)}`,

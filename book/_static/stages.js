@@ -1,4 +1,4 @@
-// The stage diagram: press a stage, and it and all above it learn. The page's address keeps the choice.
+// The stage diagram: press a stage, and all from it to the head learn. The page's address keeps the choice.
 (() => {
   "use strict";
   const root = document.getElementById("stages");
@@ -10,7 +10,7 @@
 
   const network = () => told.networks[form.elements.network.value];
   const count = value => value.toLocaleString("en");
-  const rate = value => value >= 0.001 ? String(Number(value.toPrecision(2))) : value.toExponential(1);
+  const rate = value => String(Number(value.toPrecision(2)));
 
   function rates(depth) { // as transferlib.Phase.rates: the deepest stage learns at body × lr, each below it at decay of that
     return Array.from({ length: depth }, (_, i) => i < depth - learn ? 0 : lr * body * decay ** (depth - 1 - i)).concat(lr);
@@ -22,7 +22,7 @@
     return learn === depth ? "tl.fine_tuning()" : `tl.fine_tuning(learn=${learn})`;
   }
 
-  function press(index, depth) { // a frozen stage thaws with all above it; a learning one freezes with all below it
+  function press(index, depth) { // a frozen stage thaws with all towards the head; a learning one freezes with all towards the input
     const frozen = depth - learn;
     learn = index < frozen ? depth - index : depth - index - 1;
     show();
@@ -77,7 +77,7 @@
       "import transferlib as tl",
       "",
       `splits = tl.load_data("${text ? "triage" : form.elements.set.value}", n_train=128${text ? "" : ", image_size=64"}, seed=0)`,
-      `model = tl.TransferModel("${form.elements.network.value}", num_classes=len(splits.classes)${scratch ? ", pretrained=False" : ""})`,
+      `model = tl.TransferModel("${form.elements.network.value}", len(splits.classes)${scratch ? ", pretrained=False" : ""})`,
       `run = tl.fit(model, splits, ${call(depth)}, seed=0)`,
       "print(tl.evaluate(model, splits.test))",
     ];
