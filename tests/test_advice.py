@@ -160,7 +160,7 @@ def test_the_map_holds_every_set_with_several_seeds():
     places = [place for place in load_map() if place.data in ALWAYS]
     for name in ALWAYS:
         sizes = {p.similarity.images: {len(found) for found in p.accuracies.values()} for p in places if p.data == name}
-        assert {16, 32, 64, 128, 256, 512} <= sizes.keys()
+        assert {16, 32, 64, 128, 256, 512, 1024} <= sizes.keys()
         assert all(seeds == {5} for n, seeds in sizes.items() if n <= 256)
         assert all(min(seeds) >= advice.LEAST for seeds in sizes.values())
 

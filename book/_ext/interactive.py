@@ -87,14 +87,17 @@ def distances() -> dict[str, float]:
 
 def explorer() -> str:
     """The map for the strategy explorer: accuracies by seed, median seconds, and where all was measured."""
-    from transferlib.advice import DOUBLINGS, SHIFTS, load_map
+    from transferlib.advice import DOUBLINGS, SHIFTS, load_map, recipes
 
     shifts = {(place.data, place.similarity.images): place.similarity.shift for place in load_map()}
     places = []
     for (data, n), strategies in cells().items():
         rows = {}
+        # As advise does: the strategies of a place are compared on the seeds that all of them have.
+        common = set.intersection(*({c["seed"] for c in strategies[name]} for name in recipes(1)))
         for name in COLOURS:
-            if len(found := strategies.get(name, [])) >= 3:
+            found = [c for c in strategies.get(name, []) if c["seed"] in common]
+            if len(found) >= 3:
                 seconds = [cell["seconds"] for cell in found if "seconds" in cell]
                 rows[name] = {
                     "accuracies": [round(cell["accuracy"], 4) for cell in found],

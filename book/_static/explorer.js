@@ -185,7 +185,7 @@
     own ? offTheMap() : onTheMap(field("set").value);
   }
 
-  // The question, in the address: what differs from the start of the page.
+  // The question, in the address.
   const NAMES = ["set", "size", "budget", "freeze", "distance", "perclass"];
   function remember() {
     const asked = new URLSearchParams(NAMES.map(name => [name, field(name).value]));
@@ -193,6 +193,8 @@
   }
   function recall() {
     const asked = new URLSearchParams(location.hash.slice(1));
+    if (!asked.has("set")) return; // the anchor of a section
+    form.reset(); // what the address does not say is as at the start
     NAMES.forEach(name => {
       const value = asked.get(name);
       if (value === null) return;
