@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from browsing import browser, site, visit  # noqa: F401
+
+pytest.register_assert_rewrite("browsing")
+from browsing import browser, site, visit  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

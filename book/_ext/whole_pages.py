@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ POLICY = (
     "default-src 'self'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
 )
+REDIRECT = (
+    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Head Start</title>\n{}</head>\n'
+    '<body><p><a href="book/welcome.html">Head Start: transfer learning, measured</a></p></body>\n</html>\n'
+)
 
 
 def inline_diagrams(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -34,6 +39,14 @@ def inline_diagrams(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         if path.parent == Path(app.srcdir, "book/_static") and path.suffix == ".svg":
             raw = nodes.raw("", path.read_text(encoding="utf-8"), format="html")
             image.replace_self(raw)
+
+
+def mend_lists(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Citations are marked as a list that has no items, which misleads screen readers: drop the mark."""
+    if "body" in context:
+        context["body"] = context["body"].replace(
+            '<div role="list" class="citation-list">', '<div class="citation-list">'
+        )
 
 
 def add_doors(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -59,30 +72,35 @@ def _hash(code: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
 
 
-def policy(page: str) -> str:
+def policy(page: str, handlers: Iterable[str]) -> str:
     """The content security policy that a page needs, and no more."""
-    runs = [m["code"] for m in SCRIPT.finditer(page) if "json" not in m["kind"]]
-    hashes = "".join(f" {found}" for found in sorted({_hash(code) for code in runs}))
-    if handlers := {a or b for a, b in HANDLER.findall(page)}:
-        hashes += " 'unsafe-hashes'" + "".join(f" {_hash(code)}" for code in sorted(handlers))
-    return POLICY.format(hashes=hashes)
+    runs = {_hash(m["code"]) for m in SCRIPT.finditer(page) if "json" not in m["kind"]}
+    answers = {_hash(code) for code in handlers}
+    hashes = [*sorted(runs), *(["'unsafe-hashes'", *sorted(answers)] if answers else [])]
+    return POLICY.format(hashes="".join(f" {found}" for found in hashes))
 
 
 def seal(app: Sphinx, failed: Exception | None) -> None:
     """Write the policy into every page."""
     if failed or app.builder.format != "html":
         return
-    for path in Path(app.outdir).rglob("*.html"):
-        page = path.read_text(encoding="utf-8")
-        if "_static" in path.relative_to(app.outdir).parts or "Content-Security-Policy" in page:
+    paths = [path for path in Path(app.outdir).rglob("*.html") if "_static" not in path.relative_to(app.outdir).parts]
+    pages = {path: path.read_text(encoding="utf-8") for path in paths}
+    # The search opens other pages in its own, so every page allows the handlers of all: the theme has one, to print.
+    handlers = {a or b for page in pages.values() for a, b in HANDLER.findall(page)}
+    for path, page in pages.items():
+        if "Content-Security-Policy" in page:
             continue
-        meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(page)}">'
+        if "<head>" not in page:  # the redirect to the first page is nothing but its meta element
+            page = REDIRECT.format(page)
+        meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(page, handlers)}">'
         path.write_text(re.sub(r"<meta charset=[^>]*>", rf"\g<0>\n    {meta}", page, count=1), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("doctree-resolved", inline_diagrams)
+    app.connect("html-page-context", mend_lists)
     app.connect("html-page-context", add_doors)
     app.connect("build-finished", seal)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
