@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +20,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
 
 WIDTHS = (360, 768, 1440)
+TOOLS = SITE.parents[1] / "book" / "_tools"
 MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", "book/explorer.html", "book/stages.html")
 SERIOUS = """async () => (await axe.run(document, { preload: false, resultTypes: ["violations"] })).violations
   .filter(found => ["serious", "critical"].includes(found.impact))
@@ -162,3 +167,36 @@ def test_theme_switch_and_copy_buttons_work_with_the_keyboard(visit: Callable[[s
     copy.press("Enter")
     tab.wait_for_function("() => document.querySelector('button.copybtn').classList.contains('success')")
     assert "import" in tab.evaluate("navigator.clipboard.readText()")
+
+
+def sheets(pdf: bytes) -> int:
+    """How many pages a PDF has."""
+    return len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))
+
+
+def test_the_cheat_sheet_prints_on_one_page(visit: Callable[[str], sync_api.Page]) -> None:
+    assert sheets(visit("book/cheat-sheet.html").pdf(format="A4", print_background=True)) == 1
+
+
+def test_the_whole_course_prints_as_one_book(tmp_path: Path) -> None:
+    if not PAGES:
+        unavailable("no site in _build/html: run `make book` first")
+    command = [sys.executable, str(TOOLS / "print_course.py"), str(tmp_path / "course.pdf")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pdf = (tmp_path / "course.pdf").read_bytes()
+    assert sheets(pdf) > 100 and b"/Outlines" in pdf
+    assert [path.name for path in tmp_path.iterdir()] == ["course.pdf"]
+
+
+def test_the_zip_has_the_site_the_lessons_and_the_package(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("pack", TOOLS / "pack.py")
+    assert spec and spec.loader
+    packer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(packer)
+    packer.pack(tmp_path / "course.zip")
+    with zipfile.ZipFile(tmp_path / "course.zip") as archive:
+        names = archive.namelist()
+    wanted = ("site/index.html", "lessons/01_the_specialist.ipynb", "transferlib/map.json", "requirements.txt")
+    assert {f"head-start/{name}" for name in wanted} <= set(names)
+    assert not any(".venv" in name or ".git/" in name for name in names)

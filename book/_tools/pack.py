@@ -25,10 +25,9 @@ def kept() -> list[Path]:
     return [path for path in ROOT.rglob("*") if not built & set(path.relative_to(ROOT).parts)]
 
 
-def main() -> None:
-    if not (SITE / "index.html").exists():
-        sys.exit("there is no site in _build/html: run `make book` first.")
-    whole = TARGET.with_suffix(".part")
+def pack(target: Path) -> None:
+    """Write the zip, under a temporary name first."""
+    whole = target.with_suffix(".part")
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(SITE.rglob("*")):
             if path.is_file():
@@ -36,7 +35,13 @@ def main() -> None:
         for path in sorted(kept()):
             if path.is_file():
                 archive.write(path, f"{FOLDER}/{path.relative_to(ROOT).as_posix()}")
-    whole.replace(TARGET)
+    whole.replace(target)
+
+
+def main() -> None:
+    if not (SITE / "index.html").exists():
+        sys.exit("there is no site in _build/html: run `make book` first.")
+    pack(TARGET)
     print(f"{TARGET.relative_to(ROOT)}: {TARGET.stat().st_size / 1e6:.1f} MB; unpack it and open site/index.html")
 
 

@@ -77,9 +77,8 @@ def pages() -> list[str]:
     return [f"{name}.html" for name in files]
 
 
-def main() -> None:
-    if not (SITE / "index.html").exists():
-        sys.exit("there is no site in _build/html: run `make book` first.")
+def print_course(target: Path) -> int:
+    """Write the PDF, under a temporary name first; returns how many pictures it has."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -100,7 +99,7 @@ def main() -> None:
         page.goto(f"http://127.0.0.1:{server.server_port}/{pages()[0]}", wait_until="networkidle")
         pictures = page.evaluate(GATHER, pages())
         page.add_style_tag(content=LOOK)
-        whole = TARGET.with_suffix(".part")
+        whole = target.with_suffix(".part")
         page.pdf(
             path=whole,
             prefer_css_page_size=True,
@@ -113,9 +112,17 @@ def main() -> None:
         )
         browser.close()
     server.shutdown()
-    whole.replace(TARGET)
-    size = TARGET.stat().st_size / 1e6
-    print(f"{TARGET.relative_to(ROOT)}: {len(pages())} chapters, {pictures} pictures, {size:.1f} MB")
+    server.server_close()
+    whole.replace(target)
+    return int(pictures)
+
+
+def main() -> None:
+    if not (SITE / "index.html").exists():
+        sys.exit("there is no site in _build/html: run `make book` first.")
+    target = Path(sys.argv[1]) if sys.argv[1:] else TARGET
+    pictures = print_course(target)
+    print(f"{target}: {len(pages())} chapters, {pictures} pictures, {target.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
