@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import textwrap
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ POLICY = (
     "default-src 'self'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
 )
+# The theme draws its icons twice, by this script, half of a page's weight, and by a font; the font is enough.
+ICONS = re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>")
 REDIRECT = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Head Start</title>\n{}</head>\n'
     '<body><p><a href="book/welcome.html">Head Start: transfer learning, measured</a></p></body>\n</html>\n'
@@ -80,6 +84,18 @@ def policy(page: str, handlers: Iterable[str]) -> str:
     return POLICY.format(hashes="".join(f" {found}" for found in hashes))
 
 
+def describe(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """What search engines show of a page: the beginning of its first real paragraph."""
+    texts = [p.astext() for p in doctree.findall(nodes.paragraph)] if doctree else []
+    text = next(
+        (t for t in texts if len(t) > 60 and "·" not in t), "A free course on transfer learning in PyTorch, measured."
+    )
+    short = textwrap.shorten(" ".join(text.split()), 155, placeholder=" …")
+    context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{escape(short)}">'
+
+
 def seal(app: Sphinx, failed: Exception | None) -> None:
     """Write the policy into every page."""
     if failed or app.builder.format != "html":
@@ -93,6 +109,7 @@ def seal(app: Sphinx, failed: Exception | None) -> None:
             continue
         if "<head>" not in page:  # the redirect to the first page is nothing but its meta element
             page = REDIRECT.format(page)
+        page = ICONS.sub("", page)
         meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(page, handlers)}">'
         path.write_text(re.sub(r"<meta charset=[^>]*>", rf"\g<0>\n    {meta}", page, count=1), encoding="utf-8")
 
@@ -100,6 +117,7 @@ def seal(app: Sphinx, failed: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("doctree-resolved", inline_diagrams)
+    app.connect("html-page-context", describe)
     app.connect("html-page-context", mend_lists)
     app.connect("html-page-context", add_doors)
     app.connect("build-finished", seal)
