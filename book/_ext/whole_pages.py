@@ -28,6 +28,7 @@ POLICY = (
 )
 # The theme draws its icons twice, by this script, half of a page's weight, and by a font; the font is enough.
 ICONS = re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>")
+MATHJAX = re.compile(r"\s*<script[^>]*mathjax/[^>]*></script>")
 REDIRECT = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Head Start</title>\n{}</head>\n'
     '<body><p><a href="book/welcome.html">Head Start: transfer learning, measured</a></p></body>\n</html>\n'
@@ -110,6 +111,8 @@ def seal(app: Sphinx, failed: Exception | None) -> None:
         if "<head>" not in page:  # the redirect to the first page is nothing but its meta element
             page = REDIRECT.format(page)
         page = ICONS.sub("", page)
+        if 'class="math' not in page:  # Sphinx gives it to the first page in any case
+            page = MATHJAX.sub("", page)
         meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(page, handlers)}">'
         path.write_text(re.sub(r"<meta charset=[^>]*>", rf"\g<0>\n    {meta}", page, count=1), encoding="utf-8")
 
