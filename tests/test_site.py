@@ -200,3 +200,19 @@ def test_the_zip_has_the_site_the_lessons_and_the_package(tmp_path: Path) -> Non
     wanted = ("site/index.html", "lessons/01_the_specialist.ipynb", "transferlib/map.json", "requirements.txt")
     assert {f"head-start/{name}" for name in wanted} <= set(names)
     assert not any(".venv" in name or ".git/" in name for name in names)
+
+
+@pytest.mark.parametrize("page", MAIN)
+@pytest.mark.parametrize(
+    ("name", "width", "theme"), [("light", 1280, "light"), ("dark", 1280, "dark"), ("phone", 390, "light")]
+)
+def test_a_screenshot_of_each_main_page_is_left_to_look_at(
+    page: str, name: str, width: int, theme: str, site: str, browser: sync_api.Browser
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    tab = context.new_page()
+    tab.goto(site + page, wait_until="networkidle")
+    target = SITE.parent / "screenshots" / f"{Path(page).stem}-{name}.png"
+    picture = tab.screenshot(path=target, full_page=page.startswith("book/"))
+    assert len(picture) > 20_000 and tab.evaluate("document.documentElement.dataset.theme") == theme
+    context.close()
