@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 import subprocess
 import sys
@@ -14,13 +13,12 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
-from browsing import PAGES, SITE, unavailable
+from browsing import PAGES, SITE, TOOLS, unavailable
 
 sync_api = pytest.importorskip("playwright.sync_api")
 AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
 
 WIDTHS = (360, 768, 1440)
-TOOLS = SITE.parents[1] / "book" / "_tools"
 MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", "book/explorer.html", "book/stages.html")
 SERIOUS = """async () => (await axe.run(document, { preload: false, resultTypes: ["violations"] })).violations
   .filter(found => ["serious", "critical"].includes(found.impact))
@@ -190,11 +188,9 @@ def test_the_whole_course_prints_as_one_book(tmp_path: Path) -> None:
 
 
 def test_the_zip_has_the_site_the_lessons_and_the_package(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("pack", TOOLS / "pack.py")
-    assert spec and spec.loader
-    packer = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(packer)
-    packer.pack(tmp_path / "course.zip")
+    import pack  # among the tools
+
+    pack.pack(tmp_path / "course.zip")
     with zipfile.ZipFile(tmp_path / "course.zip") as archive:
         names = archive.namelist()
     wanted = ("site/index.html", "lessons/01_the_specialist.ipynb", "transferlib/map.json", "requirements.txt")

@@ -1,16 +1,19 @@
 """Gives the interactive pages, and the picture on the home page, the recorded measurements.
 
 A comment line `% interactive: NAME` in a page becomes what the function of that name returns: data for a script, a
-table for those who prefer to read, a picture. No number is typed by hand.
+table for those who prefer to read, a picture. No measured number is typed by hand.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from html import escape
+from importlib import resources
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -34,36 +37,58 @@ COLOURS = {
 }
 SAID = {"pixels": "logistic regression on pixels", "from scratch": "from scratch, in a hurry"}
 LABELS = {
-    "photos": ("photographs", "Pieces of sixteen photographs; the task is to say from which."),
-    "photos, blocks of 16": ("photographs, shuffled in blocks of 16", "The same pieces, cut into blocks and shuffled."),
-    "photos, blocks of 8": ("photographs, shuffled in blocks of 8", "The same pieces, cut finer."),
-    "photos, blocks of 4": ("photographs, shuffled in blocks of 4", "The same pieces, cut to crumbs."),
+    "photos": ("photographs", "Patches of photographs; the task is to say from which one."),
+    "photos, blocks of 16": (
+        "photographs, shuffled in blocks of 16",
+        "The same patches, cut into blocks and shuffled.",
+    ),
+    "photos, blocks of 8": ("photographs, shuffled in blocks of 8", "The same patches, cut finer."),
+    "photos, blocks of 4": ("photographs, shuffled in blocks of 4", "The same patches, cut to crumbs."),
     "hymenoptera": ("ants and bees", "Real photographs of two kinds of insects."),
-    "lesions": ("skin lesions, synthetic", "Synthetic: drawn by a program, five kinds."),
-    "isic9": ("skin lesions, real", "Photographs from the ISIC archive, eight kinds."),
-    "digits": ("digits", "Scanned handwriting, 8 × 8 pixels, enlarged."),
+    "lesions": ("skin lesions, synthetic", "Drawn by a program."),
+    "isic9": ("skin lesions, real", "Photographs from the ISIC archive."),
+    "digits": ("digits", "Scanned handwriting, a few pixels, enlarged."),
 }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the map holds for one set and one number of images: the cells of each strategy, seed by seed."""
+
+    data: str
+    n: int
+    classes: int
+    shift: float
+    cells: dict[str, list[dict[str, Any]]]
+
+    def percent(self, strategy: str) -> list[float]:
+        """Test accuracies, seed by seed; none where it was not measured."""
+        return [100 * cell["accuracy"] for cell in self.cells.get(strategy, [])]
 
 
 @cache
 def recorded() -> dict[str, Any]:
     """The map, as it comes with the package."""
-    import transferlib
-
-    return json.loads(Path(transferlib.__file__).with_name("map.json").read_text(encoding="utf-8"))
+    return json.loads(resources.files("transferlib").joinpath("map.json").read_text(encoding="utf-8"))
 
 
 @cache
-def cells() -> dict[tuple[str, int], dict[str, list[dict[str, Any]]]]:
-    """The cells of each place of the map, by strategy, in the order of their seeds."""
-    from transferlib.advice import load_map
+def places() -> tuple[Measured, ...]:
+    """The map as `advise` reads it, on the seeds that all strategies of a place have; the nearest set first."""
+    from transferlib.advice import LEAST, load_map, recipes
 
-    there = {(place.data, place.similarity.images) for place in load_map()}
-    found: dict[tuple[str, int], dict[str, list[dict[str, Any]]]] = {}
-    for cell in sorted(recorded()["cells"], key=lambda cell: cell["seed"]):
-        if (cell["set"], cell["n"]) in there:
-            found.setdefault((cell["set"], cell["n"]), {}).setdefault(cell["strategy"], []).append(cell)
-    return found
+    found: dict[tuple[str, int], dict[str, dict[int, dict[str, Any]]]] = {}
+    for cell in recorded()["cells"]:
+        found.setdefault((cell["set"], cell["n"]), {}).setdefault(cell["strategy"], {})[cell["seed"]] = cell
+    far = distances()
+    made = []
+    for place in load_map():
+        data, n = place.data, place.similarity.images
+        seeds = sorted(set.intersection(*(set(found[data, n][name]) for name in recipes(n))))
+        rows = {name: [row[seed] for seed in seeds if seed in row] for name, row in found[data, n].items()}
+        rows = {name: row for name, row in rows.items() if name in COLOURS and len(row) >= LEAST}
+        made.append(Measured(data, n, place.similarity.classes, place.similarity.shift, rows))
+    return tuple(sorted(made, key=lambda place: (far[place.data], place.n)))
 
 
 @cache
@@ -86,37 +111,35 @@ def distances() -> dict[str, float]:
 
 
 def explorer() -> str:
-    """The map for the strategy explorer: accuracies by seed, median seconds, and where all was measured."""
-    from transferlib.advice import DOUBLINGS, SHIFTS, load_map, recipes
+    """The map for the strategy explorer: accuracies by seed, mean seconds, and where all was measured."""
+    from transferlib.advice import DOUBLINGS, SHIFTS
 
-    shifts = {(place.data, place.similarity.images): place.similarity.shift for place in load_map()}
-    places = []
-    for (data, n), strategies in cells().items():
-        rows = {}
-        # As advise does: the strategies of a place are compared on the seeds that all of them have.
-        common = set.intersection(*({c["seed"] for c in strategies[name]} for name in recipes(1)))
-        for name in COLOURS:
-            found = [c for c in strategies.get(name, []) if c["seed"] in common]
-            if len(found) >= 3:
-                seconds = [cell["seconds"] for cell in found if "seconds" in cell]
-                rows[name] = {
-                    "accuracies": [round(cell["accuracy"], 4) for cell in found],
-                    "seconds": round(mean(seconds), 1) if seconds else None,
-                }
-        classes = strategies["similarity"][0]["classes"]
-        places.append({"set": data, "n": n, "classes": classes, "shift": round(shifts[data, n], 4), "rows": rows})
-    lite0, small = body("efficientnet_lite0"), body("small_cnn")
+    def row(cells: list[dict[str, Any]]) -> dict[str, Any]:
+        seconds = [cell["seconds"] for cell in cells if "seconds" in cell]
+        accuracies = [round(cell["accuracy"], 4) for cell in cells]
+        return {"accuracies": accuracies, "seconds": round(mean(seconds), 1) if seconds else None}
+
+    def size(backbone: str) -> dict[str, int]:
+        *below, (_, head) = body(backbone)
+        return {"body": sum(count for _, count in below), "head": head}
+
     told = {
-        "places": places,
+        "places": [
+            {
+                "set": place.data,
+                "n": place.n,
+                "classes": place.classes,
+                "shift": round(place.shift, 4),
+                "rows": {name: row(place.cells[name]) for name in COLOURS if name in place.cells},
+            }
+            for place in places()
+        ],
         "sets": {
             data: {"label": LABELS[data][0], "what": LABELS[data][1], "distance": round(far, 2)}
             for data, far in distances().items()
         },
         "strategies": {name: {"said": SAID.get(name, name), "colour": colour} for name, colour in COLOURS.items()},
-        "parameters": {
-            "large": {"body": sum(count for _, count in lite0[:-1]), "head": lite0[-1][1]},
-            "small": {"body": sum(count for _, count in small[:-1]), "head": small[-1][1]},
-        },
+        "parameters": {"large": size("efficientnet_lite0"), "small": size("small_cnn")},
         "widths": {"doublings": DOUBLINGS, "shifts": SHIFTS},
         "measured": sorted({m["machine"] for m in recorded()["measured"]}),
         "dates": sorted(m["date"] for m in recorded()["measured"]),
@@ -134,12 +157,10 @@ def explorer_table() -> str:
     """Every number of the explorer, to read."""
     rows = ["| data, training images | " + " | ".join(SAID.get(name, name) for name in COLOURS) + " |"]
     rows.append("|---" * (len(COLOURS) + 1) + "|")
-    for data in distances():
-        for (name, n), strategies in sorted(cells().items()):
-            if name == data:
-                found = [[100 * c["accuracy"] for c in strategies.get(s, [])] for s in COLOURS]
-                values = [f"{mean(v):.0f} ± {stdev(v):.0f}" if len(v) > 2 else "–" for v in found]
-                rows.append(f"| {LABELS[data][0]}, {n:,} | " + " | ".join(values) + " |")
+    for place in places():
+        found = [place.percent(name) for name in COLOURS]
+        values = [f"{mean(v):.0f} ± {stdev(v):.0f}" if v else "–" for v in found]
+        rows.append(f"| {LABELS[place.data][0]}, {place.n:,} | " + " | ".join(values) + " |")
     return "\n".join(rows) + "\n"
 
 
@@ -152,8 +173,6 @@ def stages() -> str:
         "resnet18": "ResNet-18",
         "resnet50": "ResNet-50",
         "vit_b_16": "ViT-B/16",
-        "minilm": "MiniLM (text)",
-        "small_cnn": "a small CNN",
     }
     phase = tl.fine_tuning().phases[0]
     told: dict[str, Any] = {
@@ -164,16 +183,10 @@ def stages() -> str:
     return data_block("stages-data", told)
 
 
-@cache
-def depth_cells(path: Path) -> list[dict[str, Any]]:
-    """The study of how much of the network should learn."""
-    return json.loads(path.read_text(encoding="utf-8"))["cells"]
-
-
 def depths() -> list[dict[str, Any]]:
-    """Mean and spread for each set and number of learning stages."""
+    """Mean and spread for each set and number of learning stages, from the study of how much should learn."""
     grouped: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for cell in depth_cells(Path(__file__).parents[2] / DEPTH):
+    for cell in json.loads((Path(__file__).parents[2] / DEPTH).read_text(encoding="utf-8"))["cells"]:
         grouped.setdefault((cell["set"], cell["learn"]), []).append(cell)
     return [
         {
@@ -208,64 +221,60 @@ def stages_table() -> str:
 
 def head_start() -> str:
     """The picture of the home page: photographs, with a head start and without."""
-    import math
-
     lines = {
         "feature extraction": "a pretrained network, only its head learns",
         PATIENT: "a small network from scratch",
     }
-    points: dict[str, list[tuple[int, float, float, float]]] = {}
-    for (data, n), strategies in sorted(cells().items()):
-        for name in lines:
-            if data == "photos" and len(found := strategies.get(name, [])) >= 3:
-                values = [100 * cell["accuracy"] for cell in found]
-                points.setdefault(name, []).append((n, mean(values), min(values), max(values)))
-    sizes = sorted({n for row in points.values() for n, *_ in row})
-    classes = cells()["photos", sizes[0]]["similarity"][0]["classes"]
-    left, right, top, bottom = 46, 620, 20, 250
-    across = lambda n: left + (right - left) * math.log(n / sizes[0]) / math.log(sizes[-1] / sizes[0])  # noqa: E731
-    down = lambda value: bottom - (bottom - top) * value / 90  # noqa: E731
-    few, many = points["feature extraction"][0], points[PATIENT][-1]
+    photos = [place for place in places() if place.data == "photos"]
+    curves = {name: [(p.n, p.percent(name)) for p in photos if p.percent(name)] for name in lines}
+    sizes, classes = [place.n for place in photos], photos[0].classes
+    left, right, top, bottom, highest = 46, 620, 20, 250, 90
+
+    def across(n: int) -> str:
+        return f"{left + (right - left) * math.log(n / sizes[0]) / math.log(sizes[-1] / sizes[0]):.1f}"
+
+    def down(percent: float) -> str:
+        return f"{bottom - (bottom - top) * percent / highest:.1f}"
+
+    def text(x: object, y: object, words: str, more: str = 'text-anchor="middle"') -> str:
+        return f'<text x="{x}" y="{y}" {more}>{escape(words)}</text>'
+
+    (few, with_few), (many, with_many) = curves["feature extraction"][0], curves[PATIENT][-1]
     said = (
-        f"{few[0]} photographs and a pretrained network: {few[1]:.0f} % right. "
-        f"{many[0]} photographs from scratch: {many[1]:.0f} %."
+        f"{few} patches and a pretrained network: {mean(with_few):.0f} % right. "
+        f"{many} patches from scratch: {mean(with_many):.0f} %."
     )
-    parts = [
-        '<figure class="head-start"><svg viewBox="0 0 640 300" role="img" aria-labelledby="head-start-title" '
-        'font-family="system-ui, sans-serif" font-size="14" fill="var(--pst-color-text-base, #222)">',
-        f'<title id="head-start-title">Test accuracy by number of training photographs. {escape(said)}</title>',
-    ]
-    for value in (0, 20, 40, 60, 80):
-        y = down(value)
-        parts.append(f'<path d="M{left} {y:.1f}H{right}" stroke="var(--pst-color-border, #ccc)" stroke-width="1"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 5:.1f}" text-anchor="end">{value}%</text>')
-    for n in sizes:
-        parts.append(f'<text x="{across(n):.1f}" y="{bottom + 20}" text-anchor="middle">{n:,}</text>')
-    parts.append(f'<text x="{(left + right) / 2}" y="{bottom + 42}" text-anchor="middle">training photographs</text>')
+    parts = [f'<title id="head-start-title">Test accuracy by number of training patches. {escape(said)}</title>']
+    for percent in range(0, highest, 20):
+        y = down(percent)
+        parts.append(f'<path d="M{left} {y}H{right}" stroke="var(--pst-color-border, #ccc)" stroke-width="1"/>')
+        parts.append(text(left - 6, float(y) + 5, f"{percent} %", 'text-anchor="end"'))
+    parts += [text(across(n), bottom + 20, f"{n:,}") for n in sizes]
+    parts.append(text((left + right) / 2, bottom + 42, "training patches"))
     guess = down(100 / classes)
     parts.append(
-        f'<path d="M{left} {guess:.1f}H{right}" stroke="var(--pst-color-text-muted, #666)" stroke-dasharray="2 4"/>'
-        f'<text x="{right}" y="{guess - 5:.1f}" text-anchor="end" font-size="12">guessing</text>'
+        f'<path d="M{left} {guess}H{right}" stroke="var(--pst-color-text-muted, #666)" stroke-dasharray="2 4"/>'
     )
-    for name, text in lines.items():
-        colour = f"var(--{COLOURS[name]})"
-        row = points[name]
-        outline = [f"{across(n):.1f} {down(high):.1f}" for n, _, _, high in row]
-        outline += [f"{across(n):.1f} {down(low):.1f}" for n, _, low, _ in reversed(row)]
-        parts.append(f'<path d="M{"L".join(outline)}Z" fill="{colour}" opacity="0.18"/>')
-        path = "L".join(f"{across(n):.1f} {down(value):.1f}" for n, value, *_ in row)
-        parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="3"/>')
-        for n, value, *_ in row:
-            parts.append(f'<circle cx="{across(n):.1f}" cy="{down(value):.1f}" r="4" fill="{colour}"/>')
-        height = 86 if name != PATIENT else 11
-        parts.append(
-            f'<text x="{left + 8}" y="{down(height):.1f}" font-weight="600" font-size="15">{escape(text)}</text>'
-        )
-    parts.append(
-        f"</svg><figcaption><strong>{escape(said)}</strong> {classes} classes, 64 pixels; each point is a mean of "
-        "three seeds or more, and the bands hold all of them.</figcaption></figure>"
+    parts.append(text(right, float(guess) - 5, "guessing", 'text-anchor="end" font-size="12"'))
+    for (name, words), height in zip(lines.items(), (highest - 4, 11), strict=True):
+        colour, points = f"var(--{COLOURS[name]})", [(across(n), down(mean(v))) for n, v in curves[name]]
+        edge = [f"{across(n)} {down(max(v))}" for n, v in curves[name]]
+        edge += [f"{across(n)} {down(min(v))}" for n, v in reversed(curves[name])]
+        parts.append(f'<path d="M{"L".join(edge)}Z" fill="{colour}" opacity="0.18"/>')
+        parts.append(f'<path d="M{"L".join(map(" ".join, points))}" fill="none" stroke="{colour}" stroke-width="3"/>')
+        parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>' for x, y in points]
+        parts.append(text(left + 8, down(height), words, 'font-weight="600" font-size="15"'))
+    caption = (
+        f"<strong>{escape(said)}</strong> From which of {classes} photographs does a patch of 64 pixels come? Test "
+        "patches are cut from other places than training patches. Points are means over the seeds, bands reach from "
+        f"the lowest seed to the highest; from scratch was not run beyond {many}."
     )
-    return "```{raw} html\n" + "".join(parts) + "\n```\n"
+    return (
+        '```{raw} html\n<figure class="head-start"><svg viewBox="0 0 640 300" role="img" '
+        'aria-labelledby="head-start-title" font-family="system-ui, sans-serif" font-size="14" '
+        f'fill="var(--pst-color-text-base, #222)">{"".join(parts)}</svg>'
+        f"<figcaption>{caption}</figcaption></figure>\n```\n"
+    )
 
 
 PARTS: dict[str, Callable[[], str]] = {

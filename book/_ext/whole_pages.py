@@ -30,7 +30,8 @@ POLICY = (
 ICONS = re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>")
 MATHJAX = re.compile(r"\s*<script[^>]*mathjax/[^>]*></script>")
 REDIRECT = (
-    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Head Start</title>\n{}</head>\n'
+    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Head Start</title>\n'
+    '<link rel="icon" href="_static/favicon.svg">\n{}</head>\n'
     '<body><p><a href="book/welcome.html">Head Start: transfer learning, measured</a></p></body>\n</html>\n'
 )
 

@@ -16,12 +16,6 @@
     return Array.from({ length: depth }, (_, i) => i < depth - learn ? 0 : lr * body * decay ** (depth - 1 - i)).concat(lr);
   }
 
-  function call(depth) {
-    if (form.elements.network.value === "small_cnn") return "tl.from_scratch()";
-    if (learn === 0) return "tl.feature_extraction()";
-    return learn === depth ? "tl.fine_tuning()" : `tl.fine_tuning(learn=${learn})`;
-  }
-
   function press(index, depth) { // a frozen stage thaws with all towards the head; a learning one freezes with all towards the input
     const frozen = depth - learn;
     learn = index < frozen ? depth - index : depth - index - 1;
@@ -31,9 +25,10 @@
 
   function show() {
     const { said, stages } = network();
-    const depth = stages.length - 1, scratch = form.elements.network.value === "small_cnn";
-    learn = scratch ? depth : Math.min(learn, depth);
-    const classes = (told.recorded.find(row => row.set === form.elements.set.value) || { classes: 1 }).classes;
+    const depth = stages.length - 1;
+    learn = Math.min(learn, depth);
+    const here = told.recorded.filter(row => row.set === form.elements.set.value);
+    const { classes, n } = here[0];
     const sizes = stages.map(([, size], i) => i === depth ? size * classes : size);
     const each = rates(depth);
     const most = Math.max(...sizes);
@@ -42,19 +37,19 @@
       const item = document.createElement("li"), button = document.createElement("button");
       const learning = each[i] > 0;
       button.type = "button";
-      button.disabled = i === depth || scratch;
+      button.disabled = i === depth; // the head always learns
       button.setAttribute("aria-pressed", String(learning));
       button.className = learning ? "learns" : "frozen";
       const bar = document.createElement("span");
       bar.className = "size";
-      bar.style.width = `${Math.max(2, 100 * Math.sqrt(sizes[i] / most))}%`;
+      bar.style.width = `max(2px, ${100 * sizes[i] / most}%)`;
       bar.setAttribute("aria-hidden", "true");
       const words = document.createElement("span");
       words.className = "words";
       const strong = document.createElement("strong");
       strong.append(name);
       words.append(strong, ` ${learning ? "learns" : "frozen"}, ${count(sizes[i])} parameters`,
-        learning ? `, rate ${rate(scratch ? lr : each[i])}` : "");
+        learning ? `, learning rate ${rate(each[i])}` : "");
       button.append(words, bar);
       button.addEventListener("click", () => press(i, depth));
       item.append(button);
@@ -63,22 +58,24 @@
     if (focused >= 0) list.querySelectorAll("button")[focused].focus();
     const total = sizes.reduce((a, b) => a + b, 0);
     const learning = sizes.reduce((sum, size, i) => sum + (each[i] > 0 ? size : 0), 0);
-    const found = told.recorded.find(row => row.backbone === form.elements.network.value
-      && row.set === form.elements.set.value && row.learn === learn);
+    const result = k => here.find(row => row.backbone === form.elements.network.value && row.learn === k);
+    const percent = row => `${(100 * row.accuracy).toFixed(1)} ± ${(100 * row.spread).toFixed(1)} %`;
+    const found = result(learn);
     const verdict = root.querySelector(".verdict"), headline = document.createElement("strong"), p = document.createElement("p");
     headline.append(`${count(learning)} of ${count(total)} parameters learn (${(100 * learning / total).toFixed(learning < total / 10 ? 1 : 0)} %)`);
     p.append(found
-      ? `Recorded on ${found.n} images (${found.said}): ${(100 * found.accuracy).toFixed(1)} ± ${(100 * found.spread).toFixed(1)} % `
-        + `of the test images right, ${found.seeds} seeds, ${Math.round(found.seconds)} s of training.`
+      ? `Recorded on ${n} images (${found.said}): ${percent(found)} of the test images right, ${found.seeds} seeds, `
+        + `${Math.round(found.seconds)} s of training. With the head alone: ${percent(result(0))}.`
       : `${said}: no result was recorded for this choice. EfficientNet-Lite0 has one for every depth.`);
     verdict.replaceChildren(headline, p);
-    const text = form.elements.network.value === "minilm";
     const lines = [
       "import transferlib as tl",
       "",
-      `splits = tl.load_data("${text ? "triage" : form.elements.set.value}", n_train=128${text ? "" : ", image_size=64"}, seed=0)`,
-      `model = tl.TransferModel("${form.elements.network.value}", len(splits.classes)${scratch ? ", pretrained=False" : ""})`,
-      `run = tl.fit(model, splits, ${call(depth)}, seed=0)`,
+      `sizes = {"n_train": ${n}, "n_val": 64, "n_test": 400, "image_size": 64}`,
+      `splits = tl.load_data("${form.elements.set.value}", **sizes, seed=0)`,
+      `model = tl.TransferModel("${form.elements.network.value}", len(splits.classes))`,
+      `strategy = tl.fine_tuning(learn=${learn}, augment="none")  # stages below the head`,
+      "run = tl.fit(model, splits, strategy, seed=0)",
       "print(tl.evaluate(model, splits.test))",
     ];
     code.textContent = lines.join("\n");
@@ -102,6 +99,7 @@
     const wanted = Number(asked.get("learn") ?? learn);
     if (Number.isInteger(wanted) && wanted >= 0) learn = wanted;
   }
+  form.elements.set.value = "digits"; // where it matters most
   recall();
   form.addEventListener("input", () => { show(); remember(); });
   form.addEventListener("submit", event => event.preventDefault());

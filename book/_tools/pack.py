@@ -17,12 +17,9 @@ FOLDER = "head-start"
 
 
 def kept() -> list[Path]:
-    """The files of the project; without git, as in an unpacked zip, those that are not built."""
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if not listing.returncode:
-        return [ROOT / name for name in listing.stdout.split("\0") if name]
-    built = {"_build", ".venv", ".venv-bench", "__pycache__", "site"}
-    return [path for path in ROOT.rglob("*") if not built & set(path.relative_to(ROOT).parts)]
+    """The files of the project: what git keeps."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listing.stdout.split("\0") if name]
 
 
 def pack(target: Path) -> None:
@@ -41,7 +38,10 @@ def pack(target: Path) -> None:
 def main() -> None:
     if not (SITE / "index.html").exists():
         sys.exit("there is no site in _build/html: run `make book` first.")
-    pack(TARGET)
+    try:
+        pack(TARGET)
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        sys.exit("make zip asks git which files belong to the project: run it in a clone, with git installed.")
     print(f"{TARGET.relative_to(ROOT)}: {TARGET.stat().st_size / 1e6:.1f} MB; unpack it and open site/index.html")
 
 

@@ -6,21 +6,15 @@ links and anchors renamed so that they stay inside the book.
 
 from __future__ import annotations
 
-import functools
-import os
-import shutil
 import sys
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
+from browser import SITE, launch, served
 from playwright.sync_api import Error, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-SITE = ROOT / "_build" / "html"
 TARGET = ROOT / "_build" / "head-start.pdf"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 GATHER = """async pages => {
   const key = path => path.replace(/[^\\w]+/g, "-");
@@ -61,7 +55,11 @@ LOOK = """
   .chapter:first-child { break-before: auto; }
   .chapter :is(figure, img, tr, svg) { break-inside: avoid; }
   h1, h2, h3 { break-after: avoid; }
-  .interactive, noscript { display: none; }
+  .interactive, noscript, .copybtn { display: none; }
+  summary { list-style: none; }
+  summary::-webkit-details-marker { display: none; }
+  details.hide > summary { display: none; }
+  figcaption { color: #000; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   table { font-size: 0.85em; }
 """
@@ -79,27 +77,17 @@ def pages() -> list[str]:
 
 def print_course(target: Path) -> int:
     """Write the PDF, under a temporary name first; returns how many pictures it has."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    with sync_playwright() as playwright:
+    whole = target.with_suffix(".part")
+    with served() as site, sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(
-                executable_path=path, channel=None if path else "chrome", args=["--no-sandbox"]
-            )
+            browser = launch(playwright)
         except Error as error:
             sys.exit(f"no Chromium to print with (set CHROMIUM to its path): {error.message.splitlines()[0]}")
         # The pages' own policy forbids what is done to them here.
         page = browser.new_context(bypass_csp=True).new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/{pages()[0]}", wait_until="networkidle")
+        page.goto(site + pages()[0], wait_until="networkidle")
         pictures = page.evaluate(GATHER, pages())
         page.add_style_tag(content=LOOK)
-        whole = target.with_suffix(".part")
         page.pdf(
             path=whole,
             prefer_css_page_size=True,
@@ -111,8 +99,6 @@ def print_course(target: Path) -> int:
             tagged=True,
         )
         browser.close()
-    server.shutdown()
-    server.server_close()
     whole.replace(target)
     return int(pictures)
 
