@@ -14,6 +14,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
 from browsing import PAGES, SITE, TOOLS, unavailable
+from fontTools.ttLib import TTFont
 
 sync_api = pytest.importorskip("playwright.sync_api")
 AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
@@ -23,6 +24,11 @@ MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", "book/explore
 SERIOUS = """async () => (await axe.run(document, { preload: false, resultTypes: ["violations"] })).violations
   .filter(found => ["serious", "critical"].includes(found.impact))
   .flatMap(found => found.nodes.map(node => `${found.id}: ${node.target} ${node.failureSummary}`))"""
+# Images come when they are nearly in sight; here, all of them at once.
+MISSING_IMAGES = """async () => (await Promise.all([...document.images].map(image => {
+  image.loading = "eager";
+  return image.decode().then(() => null, () => image.src);
+}))).filter(Boolean)"""
 
 pytestmark = pytest.mark.browser
 
@@ -95,7 +101,33 @@ def test_page_is_whole_and_readable_in_light_and_dark_and_on_a_phone(
             wide = tab.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{page} is {wide} px wide on a screen of {width} px"
         assert not tab.evaluate(SERIOUS), theme
-    assert tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert not tab.evaluate(MISSING_IMAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_waits_for_no_script_and_no_distant_image(page: str) -> None:
+    text = (SITE / page).read_text(encoding="utf8")
+    waits = [tag for tag in re.findall(r"<script[^>]*\bsrc=[^>]*>", text) if not re.search(r"\b(defer|async)\b", tag)]
+    assert len(waits) <= 1
+    assert all("documentation_options" in tag for tag in waits)
+    assert all('loading="lazy"' in tag for tag in re.findall(r"<img[^>]*>", text))
+
+
+def test_the_icon_font_is_small_and_has_every_icon_that_a_page_shows() -> None:
+    static = SITE / "_static"
+    css = (static / "styles/pydata-sphinx-theme.css").read_text(encoding="utf8")
+    sources = re.findall(r"url\(\.\./(vendor/fontawesome/webfonts/fa-solid[^)]*\.woff\d?)\)", css)
+    assert len(sources) == 1
+    path = static / sources[0]
+    assert path.stat().st_size < 10_000
+    drawn = TTFont(path).getBestCmap()
+    shown = {name for page in PAGES for name in re.findall(r"\bfa-([\w-]+)", (SITE / page).read_text(encoding="utf8"))}
+    icons = shown - {"solid", "lg"}  # how, not what
+    assert len(icons) > 8
+    for icon in icons:
+        code = re.search(rf'\.fa-{icon}:before[^{{]*{{content:"\\([0-9a-f]+)"', css)
+        assert code, icon
+        assert int(code[1], 16) in drawn, icon
 
 
 def test_search_finds_a_term_without_a_network(visit: Callable[[str], sync_api.Page]) -> None:

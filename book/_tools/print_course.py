@@ -44,6 +44,7 @@ GATHER = """async pages => {
   document.documentElement.dataset.theme = "light";
   document.documentElement.dataset.mode = "light";
   if (window.MathJax && MathJax.typesetPromise) await MathJax.typesetPromise();
+  for (const image of document.images) image.loading = "eager";
   await Promise.all([...document.images].map(image => image.decode().catch(() => image.src)));
   return document.images.length;
 }"""
