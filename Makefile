@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench/bin
 READY := .venv/.ready
+COURSE ?= course
+VARIANT ?= 0
 # A waiting thread sleeps: otherwise it takes the core from whoever it waits for.
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help study-map study-text study-depth book test lab serve zip pdf bench check format clean
+.PHONY: help study-map study-text study-depth book test lab serve zip pdf release grade bench check format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -32,6 +34,12 @@ zip: book  ## the site, the lessons, the package and the list of requirements in
 
 pdf: book  ## the whole course as one printable file, answers open (needs Chromium)
 	$(BIN)/python book/_tools/print_course.py
+
+release: $(READY)  ## notebooks for students in COURSE/release (VARIANT=2027: data of this class; ONLY="stages rates")
+	$(BIN)/python lessons/coursework/coursework.py release --course "$(COURSE)" --variant $(VARIANT) $(ONLY)
+
+grade: $(READY)  ## grade COURSE/submitted: feedback, grades.csv, report.csv; goes on where it stopped
+	$(BIN)/python lessons/coursework/coursework.py grade --course "$(COURSE)" $(if $(OPEN),--open) $(ONLY)
 
 bench: .venv-bench/.ready  ## measure against other tools (REAL_DATA=folder adds real photographs); goes on where it stopped
 	$(BENCH)/python tests/benchmarks/bench.py $(if $(REAL_DATA),--real-data "$(REAL_DATA)") $(BENCH_ARGS)

@@ -1,0 +1,343 @@
+"""The coursework: what nbgrader does not do by itself.
+
+    python lessons/coursework/coursework.py release --variant 2027   # student notebooks in course/release
+    python lessons/coursework/coursework.py grade                    # course/submitted → feedback, grades.csv, report.csv
+
+nbgrader (https://nbgrader.readthedocs.io) makes the notebooks for students, runs them, counts the points and keeps the
+gradebook. Added here: a variant of the data for every class; a scan for solutions left in a release; answers put
+into the teacher's notebook instead of trusting the student's; a kernel that is shut in (`sandbox.py`) and
+limited in time, memory and output; proof that what tests rely on was not replaced; and a report with a line for each
+submission, whatever became of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.api import Gradebook
+from nbgrader.utils import is_grade
+from transferlib.storage import write_whole
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE / "source"
+sys.path.insert(0, str(HERE))
+
+from preprocessors import NOTE, name
+from sandbox import works
+
+ROOT = HERE.parents[1]
+PACKAGE = ROOT / "transferlib"
+SIZE = 20 << 20  # bytes of a submission
+PATIENCE = 1800  # seconds for one submission, should its own limits fail
+LEFT = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)")
+
+
+def nbgrader(course: Path, *words: str, seconds: float | None = None, **environment: str) -> tuple[bool, str]:
+    """Run nbgrader in the course folder: whether it succeeded, and what it said."""
+    command = [sys.executable, "-m", "nbgrader", *words]
+    process = subprocess.Popen(
+        command,
+        cwd=course,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        return False, f"{NOTE}gave no sign of life for {seconds:.0f} s and was stopped"
+    return process.returncode == 0, said
+
+
+def prepare(course: Path) -> None:
+    """Make the course folder, with nbgrader's configuration in it."""
+    course.mkdir(parents=True, exist_ok=True)
+    path = course / "nbgrader_config.py"
+    if path.exists():
+        return
+    config = f"c = get_config()\nload_subconfig({str(HERE / 'nbgrader_config.py')!r})\n"
+    config += "# Settings of this class, for example: c.Run.timeout = 60\n"
+    write_whole(path, config.encode())
+
+
+def assignments(only: list[str]) -> list[str]:
+    """The names of the assignments, in the order of the course."""
+    found = sorted(path.parent.name for path in SOURCE.glob("*/*.ipynb"))
+    if unknown := set(only) - set(found):
+        raise SystemExit(f"there is no assignment {', '.join(sorted(unknown))}; there are: {', '.join(found)}")
+    return only or found
+
+
+def left_in(released: NotebookNode, source: NotebookNode) -> list[str]:
+    """What a release should not have: marks, and lines of solutions and hidden tests that stand nowhere else."""
+    hidden, shown = set(), set()
+    for cell in source.cells:
+        inside = False
+        for line in cell.source.splitlines():
+            if LEFT.search(line):
+                inside = "BEGIN" in line
+            elif len(line.strip()) > 12:  # shorter ones, such as `return x`, say nothing
+                (hidden if inside else shown).add(line.strip())
+    text = "\n".join(cell.source for cell in released.cells)
+    lines = {line.strip() for line in text.splitlines()}
+    return [mark[0] for mark in LEFT.finditer(text)] + sorted((hidden - shown) & lines)
+
+
+def release(course: Path, names: list[str], variant: int) -> None:
+    """Write the student notebooks of a variant to `course/release`."""
+    prepare(course)
+    for number in assignments(names):
+        good, said = nbgrader(
+            course,
+            "generate_assignment",
+            number,
+            "--force",
+            f"--SetVariant.variant={variant}",
+            "--create",
+        )
+        if not good:
+            raise SystemExit(said)
+        path = course / "release" / number / f"{number}.ipynb"
+        source = SOURCE / number / f"{number}.ipynb"
+        if left := left_in(nbformat.read(path, 4), nbformat.read(source, 4)):
+            path.unlink()
+            raise SystemExit(f"{number}: the release still held {left[0]!r}; it was deleted")
+        print(
+            f"{path}  variant {variant}, no solution and no hidden test in it",
+            flush=True,
+        )
+
+
+def refuse(folder: Path, assignment: str) -> str:
+    """Why a submission cannot be graded at all; empty where it can."""
+    path = folder / f"{assignment}.ipynb"
+    files = [*folder.rglob("*")]
+    if links := [file.name for file in files if file.is_symlink()]:
+        return f"{links[0]} is a link; only files are taken"
+    if not path.is_file():
+        others = ", ".join(sorted(file.name for file in files)[:5]) or "nothing"
+        return f"there is no {path.name} in it, but {others}"
+    if (size := sum(file.stat().st_size for file in files if file.is_file())) > SIZE:
+        return f"it has {size / 2**20:.0f} MB; the limit is {SIZE >> 20} MB"
+    try:
+        nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat has no common class for what it cannot read
+        return f"{path.name} is not a notebook: {str(error).splitlines()[0][:150]}"
+    return ""
+
+
+def fingerprint(course: Path, student: str, assignment: str) -> str:
+    """Changes when the submission changes or the assignment is released anew."""
+    told = hashlib.sha256()
+    folder = course / "submitted" / student / assignment
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
+        told.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
+        told.update(file.read_bytes() if file.stat().st_size <= SIZE else b"")
+    told.update((course / "release" / assignment / f"{assignment}.ipynb").read_bytes())
+    return told.hexdigest()
+
+
+def grade_one(course: Path, student: str, assignment: str, isolated: bool) -> dict[str, Any]:
+    """Grade a submission, unless this very one has been graded; returns its line of the report."""
+    record = course / "graded" / student / f"{assignment}.json"
+    mark = fingerprint(course, student, assignment)
+    if record.exists() and (told := json.loads(record.read_text()))["fingerprint"] == mark:
+        return by_hand_since(course, record, told)
+    told = {
+        "student": student,
+        "assignment": assignment,
+        "status": "refused",
+        "points": 0.0,
+        "possible": 0.0,
+    }
+    told |= {"seconds": 0.0, "notes": [], "lost": {}, "fingerprint": mark}
+    for kind in ("autograded", "feedback"):
+        shutil.rmtree(course / kind / student / assignment, ignore_errors=True)
+    begin = time.monotonic()
+    if why := refuse(course / "submitted" / student / assignment, assignment):
+        told["notes"] = [why]
+    else:
+        with tempfile.TemporaryDirectory(prefix="grade-") as folder:
+            good, said = nbgrader(course, *kernel(Path(folder), student, assignment, isolated), JUPYTER_PATH=folder,
+                                  seconds=PATIENCE)  # fmt: skip
+        told["notes"] = re.findall(rf"{NOTE}(.*)", said)
+        if good:
+            told |= {"status": "graded"} | earned(course, student, assignment)
+        else:
+            write_whole(record.with_suffix(".log"), said.encode())
+            why = re.findall(r"(?m)^\s*(\w*(?:Error|Exception)\b.*)", said)
+            told["notes"].append(f"{why[-1][:300] if why else 'no reason was given'} ({record.stem}.log)")
+    told["seconds"] = round(time.monotonic() - begin, 1)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(record, json.dumps(told, indent=1).encode())
+    return told
+
+
+def by_hand_since(course: Path, record: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """The line of a graded submission, with what a person has given since."""
+    if told["status"] == "graded":
+        now = told | earned(course, told["student"], told["assignment"])
+        if now != told:
+            shutil.rmtree(course / "feedback" / told["student"] / told["assignment"], ignore_errors=True)
+            write_whole(record, json.dumps(now, indent=1).encode())
+        return now
+    return told
+
+
+def kernel(folder: Path, student: str, assignment: str, isolated: bool) -> list[str]:
+    """nbgrader's words to grade one submission in a kernel of its own, whose files are in the folder."""
+    argv = [sys.executable, str(HERE / "sandbox.py"), "{connection_file}", str(PACKAGE)]
+    spec = {
+        "argv": argv if isolated else [*argv, "--open"],
+        "display_name": "submission",
+        "language": "python",
+        "interrupt_mode": "message",  # a signal would end the wall, not reach the kernel
+    }
+    path = folder / "kernels" / "submission" / "kernel.json"
+    path.parent.mkdir(parents=True)
+    (folder / "shared").mkdir()
+    path.write_text(json.dumps(spec))
+    return [
+        "autograde",
+        assignment,
+        f"--student={student}",
+        "--force",
+        "--create",
+        "--ExecutePreprocessor.kernel_name=submission",
+        "--KernelManager.transport=ipc",
+        f"--KernelManager.connection_file={folder}/shared/kernel.json",
+        f"--KernelManager.ip={folder}/shared/kernel",
+    ]
+
+
+def earned(course: Path, student: str, assignment: str) -> dict[str, Any]:
+    """Points, and for each test that failed what the student is told."""
+    notebook = nbformat.read(course / "autograded" / student / assignment / f"{assignment}.ipynb", 4)
+    errors = {
+        name(cell): f"{out.ename}: {out.evalue}"[:500]
+        for cell in notebook.cells
+        if cell.cell_type == "code" and is_grade(cell)
+        for out in cell.outputs
+        if out.output_type == "error"
+    }
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        found = gradebook.find_submission_notebook(assignment, assignment, student)
+        tests = {g.name: (g.auto_score or 0.0, g.max_score) for g in found.grades if g.cell_type == "code"}
+        return {
+            "points": found.score,
+            "possible": found.max_score,
+            "by_hand": sum(bool(g.needs_manual_grade) for g in found.grades),
+            "lost": {n: errors.get(n, "") for n, (got, most) in tests.items() if got < most},
+        }
+
+
+def grade(course: Path, names: list[str], jobs: int, isolated: bool) -> list[dict[str, Any]]:
+    """Grade what is new in `course/submitted`; write feedback, grades.csv and report.csv."""
+    if isolated and (why := works()):
+        raise SystemExit(
+            f"{why}\nSubmissions are programs of strangers: without it they could read and change what you can."
+            "\nOnly if you trust every one of them: make grade OPEN=1"
+        )
+    prepare(course)
+    released = [n for n in assignments(names) if (course / "release" / n / f"{n}.ipynb").exists()]
+    found = [(p.parent.name, p.name) for p in sorted(course.glob("submitted/*/*")) if p.name in released]
+    if not found:
+        raise SystemExit(
+            f"nothing to grade: put each submission at {course}/submitted/STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb"
+        )
+    lines: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(grade_one, course, *pair, isolated) for pair in found]
+        for number, done in enumerate(waiting, start=1):
+            line = done.result()
+            lines.append(line)
+            notes = "".join(f"\n    {note}" for note in line["notes"])
+            print(f"{number}/{len(found)} {line['student']} {line['assignment']}: {line['status']}, "
+                  f"{line['points']:g} of {line['possible']:g} points{notes}", flush=True)  # fmt: skip
+    for assignment in sorted({line["assignment"] for line in lines if line["status"] == "graded"}):
+        nbgrader(course, "generate_feedback", assignment)
+    nbgrader(course, "export", f"--to={course}/grades.csv")
+    columns = [
+        "student",
+        "assignment",
+        "status",
+        "points",
+        "possible",
+        "by_hand",
+        "seconds",
+        "notes",
+        "lost",
+    ]
+    with (course / "report.part").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for line in lines:
+            lost = "; ".join(f"{test}: {why}" for test, why in line["lost"].items())
+            writer.writerow(line | {"notes": "; ".join(line["notes"]), "lost": lost})
+    (course / "report.part").replace(course / "report.csv")
+    refused = sum(line["status"] == "refused" for line in lines)
+    print(f"{len(lines) - refused} graded, {refused} refused. Points for an LMS: {course}/grades.csv; "
+          f"what happened: {course}/report.csv; for students: {course}/feedback")  # fmt: skip
+    return lines
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("release", "grade"))
+    parser.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="all, if none is named")
+    parser.add_argument("--course", type=Path, default=ROOT / "course", help="the folder of your class")
+    parser.add_argument(
+        "--variant",
+        type=int,
+        default=0,
+        help="any whole number; another one every year",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=max(1, (os.cpu_count() or 1) // 2),
+        help="submissions at a time",
+    )
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        help="without isolation: only for submissions you trust",
+    )
+    given = parser.parse_intermixed_args()
+    course = given.course.resolve()
+    if given.what == "release":
+        release(course, given.names, given.variant)
+    else:
+        grade(course, given.names, given.jobs, isolated=not given.open)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""The coursework, released, answered rightly, wrongly and with malice, and graded."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib
+import json
+import os
+import re
+import socketserver
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbgrader.api import Gradebook
+from submissions import Wrong
+from submissions.hostile import HOSTILE, cell_of
+
+pytest.importorskip("resource", reason="grading needs Linux")
+
+FOLDER = Path(__file__).parents[1] / "lessons" / "coursework"
+PROGRAM = FOLDER / "coursework.py"
+SOURCES = {path.parent.name: path for path in sorted(FOLDER.glob("source/*/*.ipynb"))}
+WRONG: dict[str, list[Wrong]] = {name: importlib.import_module(f"submissions.{name}").WRONG for name in SOURCES}
+VARIANT = 2027
+LIMITS = "c.Run.timeout = 20\nc.Run.notebook_seconds = 90\n"
+
+sys.path.insert(0, str(FOLDER))
+from coursework import left_in  # noqa: E402
+from sandbox import works  # noqa: E402
+
+shut_in = pytest.mark.skipif(bool(works()), reason=works() or "")
+
+
+def run(what: str, course: Path, *words: str) -> str:
+    """A command of the coursework; returns what it says."""
+    command = [sys.executable, str(PROGRAM), what, "--course", str(course), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def answered(course: Path, assignment: str, cells: dict[str, str] | None = None) -> NotebookNode:
+    """The released notebook with the model answers in it, some of them replaced."""
+    notebook = nbformat.read(course / "release" / assignment / f"{assignment}.ipynb", 4)
+    for given in nbformat.read(SOURCES[assignment], 4).cells:
+        told = given.metadata.get("nbgrader", {})
+        if told.get("solution") and not told.get("locked"):
+            cell_of(notebook, told["grade_id"]).source = (cells or {}).get(told["grade_id"], given.source)
+    return notebook
+
+
+def hand_in(course: Path, student: str, assignment: str, notebook: NotebookNode | str) -> Path:
+    """Put a submission where the grader looks for it."""
+    path = course / "submitted" / student / assignment / f"{assignment}.ipynb"
+    path.parent.mkdir(parents=True)
+    if isinstance(notebook, str):
+        path.write_text(notebook)
+    else:
+        nbformat.write(notebook, path)
+    return path
+
+
+def report(course: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """The lines of report.csv, by student and assignment."""
+    with (course / "report.csv").open(newline="") as file:
+        return {(line["student"], line["assignment"]): line for line in csv.DictReader(file)}
+
+
+def lost(course: Path, student: str, assignment: str) -> dict[str, str]:
+    """The tests that a submission failed, with what the student is told."""
+    return json.loads((course / "graded" / student / f"{assignment}.json").read_text())["lost"]
+
+
+def printed(course: Path, student: str, assignment: str = "stages") -> str:
+    """Everything that the cells of a graded submission printed."""
+    notebook = nbformat.read(course / "autograded" / student / assignment / f"{assignment}.ipynb", 4)
+    return "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A course folder with every assignment released."""
+    course = tmp_path_factory.mktemp("class") / "course"
+    run("release", course, "--variant", str(VARIANT))
+    with (course / "nbgrader_config.py").open("a") as file:
+        file.write(LIMITS)
+    return course
+
+
+@pytest.fixture(scope="session")
+def graded(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every assignment answered fully, not at all, and typically wrong; one of them with malice; graded in one go."""
+    for name in SOURCES:
+        hand_in(released, "full", name, answered(released, name))
+        hand_in(released, "empty", name, (released / "release" / name / f"{name}.ipynb").read_text())
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        for student, hostile in HOSTILE.items():
+            notebook = answered(released, "stages")
+            broken = hostile.change(notebook)
+            for cell in notebook.cells:
+                for word, meant in {"COURSE": released, "SOURCES": FOLDER, "PORT": server.server_address[1]}.items():
+                    cell.source = cell.source.replace(word, str(meant))
+            hand_in(released, student, "stages", broken or notebook)
+        hand_in(released, "missing", "stages", "").rename(released / "submitted" / "missing" / "stages" / "essay.docx")
+        hand_in(released, "linked", "stages", answered(released, "stages"))
+        (released / "submitted" / "linked" / "stages" / "loot").symlink_to(released / "gradebook.db")
+        said = run("grade", released)
+    assert " refused" in said
+    return released
+
+
+def test_a_release_has_no_solution_and_no_hidden_test_left(released: Path) -> None:
+    for name, source in SOURCES.items():
+        notebook = nbformat.read(released / "release" / name / f"{name}.ipynb", 4)
+        assert not left_in(notebook, nbformat.read(source, 4))
+        text = "\n".join(cell.source for cell in notebook.cells)
+        assert "NotImplementedError" in text
+        assert f"VARIANT = {VARIANT}" in text
+
+
+def test_the_scan_finds_a_solution_that_was_left() -> None:
+    source = nbformat.read(SOURCES["stages"], 4)
+    solution = "sum(p.numel() for p in parameters if p.requires_grad),"
+    leaky = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"# an idea\n    {solution}")])
+    assert left_in(leaky, source) == [solution]
+    assert left_in(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("### BEGIN SOLUTION")]), source)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_an_assignment_has_100_points_and_says_its_minutes(name: str) -> None:
+    cells = nbformat.read(SOURCES[name], 4).cells
+    assert sum(cell.metadata.get("nbgrader", {}).get("points") or 0 for cell in cells) == 100
+    assert re.search(r"\*\*About \d+ minutes\*\*", cells[0].source)
+    assert len(WRONG[name]) >= 5
+
+
+@shut_in
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_full_solution_earns_every_automatic_point(name: str, graded: Path) -> None:
+    line = report(graded)["full", name]
+    by_hand = sum(
+        cell.metadata.nbgrader.points
+        for cell in nbformat.read(SOURCES[name], 4).cells
+        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("grade")
+    )
+    assert (line["status"], float(line["points"]), line["lost"]) == ("graded", 100 - by_hand, "")
+
+
+@shut_in
+@pytest.mark.parametrize("name", SOURCES)
+def test_an_empty_release_earns_nothing(name: str, graded: Path) -> None:
+    line = report(graded)["empty", name]
+    assert (line["status"], float(line["points"]), line["by_hand"]) == ("graded", 0, "0")
+
+
+@shut_in
+@pytest.mark.parametrize("student", HOSTILE)
+def test_a_hostile_submission_loses_what_it_should_and_is_reported(student: str, graded: Path) -> None:
+    hostile, line = HOSTILE[student], report(graded)[student, "stages"]
+    assert line["status"] == ("refused" if hostile.refused else "graded")
+    assert hostile.notes in line["notes"]
+    if not hostile.refused:
+        assert set(lost(graded, student, "stages")) == hostile.loses
+        assert hostile.prints in printed(graded, student)
+
+
+@pytest.fixture(scope="session")
+def attempts() -> Callable[[str], list[dict[str, str]]]:
+    """For each typical wrong solution of an assignment the tests that it fails, with their messages."""
+
+    @functools.cache
+    def attempt(name: str) -> list[dict[str, str]]:
+        command = [sys.executable, "-m", "submissions.attempt", str(SOURCES[name])]
+        answers = json.dumps([wrong.cells for wrong in WRONG[name]])
+        here = Path(__file__).parent
+        done = subprocess.run(command, input=answers, capture_output=True, text=True, check=True, cwd=here)
+        return json.loads(done.stdout)
+
+    return attempt
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [pytest.param(n, i, id=f"{n}: {wrong.name}") for n, found in WRONG.items() for i, wrong in enumerate(found)],
+)
+def test_a_typical_mistake_loses_exactly_its_points_and_is_told_why(
+    name: str, number: int, attempts: Callable[[str], list[dict[str, str]]]
+) -> None:
+    wrong, failed = WRONG[name][number], attempts(name)[number]
+    assert set(failed) == wrong.loses
+    assert any(wrong.says in message for message in failed.values()), failed
+
+
+@shut_in
+def test_nothing_of_the_course_was_harmed(graded: Path) -> None:
+    assert all(path.exists() for path in SOURCES.values())
+    assert (graded / "gradebook.db").exists()
+    assert len(list(graded.glob("submitted/*/*"))) == 2 * len(SOURCES) + len(HOSTILE) + 2
+
+
+@shut_in
+def test_what_is_no_submission_is_refused_with_a_reason(graded: Path) -> None:
+    lines = report(graded)
+    assert "there is no stages.ipynb in it, but essay.docx" in lines["missing", "stages"]["notes"]
+    assert "loot is a link" in lines["linked", "stages"]["notes"]
+
+
+@shut_in
+def test_grades_and_feedback_are_there_for_everyone_who_was_graded(graded: Path) -> None:
+    with (graded / "grades.csv").open(newline="") as file:
+        rows = {(row["student_id"], row["assignment"]): float(row["score"]) for row in csv.DictReader(file)}
+    for (student, name), line in report(graded).items():
+        if line["status"] == "graded":
+            assert rows[student, name] == float(line["points"])
+            assert (graded / "feedback" / student / name / f"{name}.html").exists()
+
+
+@shut_in
+def test_grading_again_repeats_nothing_and_a_new_submission_is_graded_anew(graded: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in graded.glob("graded/*/*.json")}
+    path = graded / "submitted" / "test edited" / "stages" / "stages.ipynb"
+    kept = path.read_text()
+    nbformat.write(answered(graded, "stages", {"count": "def count(module):\n    return 0, 0\n"}), path)
+    try:
+        run("grade", graded)
+        after = {path: path.stat().st_mtime_ns for path in graded.glob("graded/*/*.json")}
+        changed = [path.parent.name for path in after if after[path] != before[path]]
+        assert changed == ["test edited"]
+        assert set(lost(graded, "test edited", "stages")) == {"test-count", "test-share"}
+    finally:
+        path.write_text(kept)
+
+
+@shut_in
+def test_grading_that_is_killed_goes_on_where_it_stopped(released: Path, tmp_path: Path) -> None:
+    course = tmp_path / "course"
+    run("release", course, "stages")
+    for student in ("ada", "ben", "cem"):
+        hand_in(course, student, "stages", answered(course, "stages"))
+    process = subprocess.Popen(
+        [sys.executable, str(PROGRAM), "grade", "--course", str(course), "--jobs", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "ada" in process.stdout.readline()
+    time.sleep(4)  # somewhere in the second
+    process.kill()
+    process.wait()
+    first = (course / "graded" / "ada" / "stages.json").stat().st_mtime_ns
+    run("grade", course)
+    assert (course / "graded" / "ada" / "stages.json").stat().st_mtime_ns == first
+    lines = report(course)
+    assert [student for student, _ in lines] == ["ada", "ben", "cem"]
+    assert all(line["points"] == "90.0" for line in lines.values())
+
+
+@shut_in
+def test_points_given_by_hand_arrive_in_the_lists_and_in_the_feedback(graded: Path) -> None:
+    name = next(iter(SOURCES))
+    page = graded / "feedback" / "full" / name / f"{name}.html"
+    before, automatic = page.read_text(), float(report(graded)["full", name]["points"])
+    with Gradebook(f"sqlite:///{graded}/gradebook.db") as gradebook:
+        for grade in gradebook.find_submission_notebook(name, name, "full").grades:
+            if grade.needs_manual_grade:
+                grade.manual_score, grade.needs_manual_grade = grade.max_score, False
+        gradebook.db.commit()
+    run("grade", graded)
+    line = report(graded)["full", name]
+    assert (float(line["points"]), line["by_hand"]) == (100, "0") != (automatic, "0")
+    assert page.read_text() != before
+
+
+def test_an_assignment_goes_out_and_comes_back_through_the_exchange(released: Path, tmp_path: Path) -> None:
+    exchange, home = tmp_path / "exchange", tmp_path / "ada"
+    exchange.mkdir(mode=0o777)
+    exchange.chmod(0o777)
+    home.mkdir()
+    settings = [f"--Exchange.root={exchange}", "--course=head-start", f"--Exchange.cache={tmp_path / 'cache'}"]
+
+    def nbgrader(where: Path, *words: str) -> None:
+        command = [sys.executable, "-m", "nbgrader", *words, *settings]
+        environment = {**os.environ, "USER": "ada", "HOME": str(home)}
+        done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    nbgrader(released, "release_assignment", "stages")
+    nbgrader(home, "fetch_assignment", "stages")
+    notebook = home / "stages" / "stages.ipynb"
+    assert notebook.read_bytes() == (released / "release" / "stages" / "stages.ipynb").read_bytes()
+    nbgrader(home, "submit", "stages")
+    collected = tmp_path / "collected"
+    nbgrader(released, "collect", "stages", f"--CourseDirectory.submitted_directory={collected}")
+    assert [path.name for path in collected.glob("*/stages/*.ipynb")] == ["stages.ipynb"]
