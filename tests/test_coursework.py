@@ -29,7 +29,7 @@ PROGRAM = FOLDER / "coursework.py"
 SOURCES = {path.parent.name: path for path in sorted(FOLDER.glob("source/*/*.ipynb"))}
 WRONG: dict[str, list[Wrong]] = {name: importlib.import_module(f"submissions.{name}").WRONG for name in SOURCES}
 VARIANT = 2027
-LIMITS = "c.Run.timeout = 20\nc.Run.notebook_seconds = 90\n"
+LIMITS = "c.Run.timeout = 45\nc.Run.notebook_seconds = 400\n"
 
 sys.path.insert(0, str(FOLDER))
 from coursework import left_in  # noqa: E402
@@ -299,3 +299,16 @@ def test_an_assignment_goes_out_and_comes_back_through_the_exchange(released: Pa
     collected = tmp_path / "collected"
     nbgrader(released, "collect", "stages", f"--CourseDirectory.submitted_directory={collected}")
     assert [path.name for path in collected.glob("*/stages/*.ipynb")] == ["stages.ipynb"]
+
+
+def test_the_guide_says_the_points_and_minutes_of_each_assignment() -> None:
+    guide = (FOLDER.parents[1] / "book" / "for-teachers.md").read_text()
+    rows = re.findall(r"(?m)^\| \d \| `(\w+)`: .* \| (\d+) \| (\d+) \| (\d+) \|", guide)
+    assert {row[0] for row in rows} == set(SOURCES)
+    for name, minutes, automatic, by_hand in rows:
+        cells = nbformat.read(SOURCES[name], 4).cells
+        points = {"code": 0, "markdown": 0}
+        for cell in cells:
+            points[cell.cell_type] += cell.metadata.get("nbgrader", {}).get("points") or 0
+        assert (points["code"], points["markdown"]) == (int(automatic), int(by_hand))
+        assert f"**About {minutes} minutes**" in cells[0].source
