@@ -303,7 +303,7 @@ def test_an_assignment_goes_out_and_comes_back_through_the_exchange(released: Pa
 
 def test_the_guide_says_the_points_and_minutes_of_each_assignment() -> None:
     guide = (FOLDER.parents[1] / "book" / "for-teachers.md").read_text()
-    rows = re.findall(r"(?m)^\| \d \| `(\w+)`: .* \| (\d+) \| (\d+) \| (\d+) \|", guide)
+    rows = re.findall(r"(?m)^\| \d `(\w+)`: .* \| (\d+) \| (\d+) \| (\d+) \|", guide)
     assert {row[0] for row in rows} == set(SOURCES)
     for name, minutes, automatic, by_hand in rows:
         cells = nbformat.read(SOURCES[name], 4).cells
