@@ -128,7 +128,7 @@ def seal(app: Sphinx, failed: Exception | None) -> None:
 
 
 def lighten_icons(app: Sphinx, failed: Exception | None) -> None:
-    """Of the theme's icons, some 1,500, keep those that a page or another rule shows: a font of 2 KB instead of 157."""
+    """Of the theme's icons, near two thousand, keep those that a page or another rule shows."""
     static = Path(app.outdir, "_static")
     sheet = static / "styles/pydata-sphinx-theme.css"
     if failed or app.builder.format != "html":

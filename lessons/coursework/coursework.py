@@ -25,12 +25,13 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.utils import is_grade
 from transferlib.storage import write_whole
 
@@ -39,7 +40,7 @@ SOURCE = HERE / "source"
 sys.path.insert(0, str(HERE))
 
 from preprocessors import NOTE, name
-from sandbox import works
+from sandbox import obstacle
 
 ROOT = HERE.parents[1]
 PACKAGE = ROOT / "transferlib"
@@ -54,11 +55,8 @@ def nbgrader(course: Path, *words: str, seconds: float | None = None, **environm
     process = subprocess.Popen(
         command,
         cwd=course,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            **environment,
-        },
+        # nbgrader calls other programs of this environment by their names.
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -74,6 +72,13 @@ def nbgrader(course: Path, *words: str, seconds: float | None = None, **environm
             raise
         return False, f"{NOTE}gave no sign of life for {seconds:.0f} s and was stopped"
     return process.returncode == 0, said
+
+
+def must(course: Path, *words: str) -> None:
+    """Run nbgrader, or end with what it said."""
+    good, said = nbgrader(course, *words)
+    if not good:
+        raise SystemExit(f"{said}\nnbgrader {words[0]} failed; what it said stands above")
 
 
 def prepare(course: Path) -> None:
@@ -113,26 +118,13 @@ def left_in(released: NotebookNode, source: NotebookNode) -> list[str]:
 def release(course: Path, names: list[str], variant: int) -> None:
     """Write the student notebooks of a variant to `course/release`."""
     prepare(course)
-    for number in assignments(names):
-        good, said = nbgrader(
-            course,
-            "generate_assignment",
-            number,
-            "--force",
-            f"--SetVariant.variant={variant}",
-            "--create",
-        )
-        if not good:
-            raise SystemExit(said)
-        path = course / "release" / number / f"{number}.ipynb"
-        source = SOURCE / number / f"{number}.ipynb"
+    for assignment in assignments(names):
+        must(course, "generate_assignment", assignment, "--force", "--create", f"--SetVariant.variant={variant}")
+        path, source = (folder / assignment / f"{assignment}.ipynb" for folder in (course / "release", SOURCE))
         if left := left_in(nbformat.read(path, 4), nbformat.read(source, 4)):
             path.unlink()
-            raise SystemExit(f"{number}: the release still held {left[0]!r}; it was deleted")
-        print(
-            f"{path}  variant {variant}, no solution and no hidden test in it",
-            flush=True,
-        )
+            raise SystemExit(f"{assignment}: the release still held {left[0]!r}; it was deleted")
+        print(f"{path}  variant {variant}, no solution and no hidden test in it", flush=True)
 
 
 def refuse(folder: Path, assignment: str) -> str:
@@ -170,14 +162,8 @@ def grade_one(course: Path, student: str, assignment: str, isolated: bool) -> di
     mark = fingerprint(course, student, assignment)
     if record.exists() and (told := json.loads(record.read_text()))["fingerprint"] == mark:
         return by_hand_since(course, record, told)
-    told = {
-        "student": student,
-        "assignment": assignment,
-        "status": "refused",
-        "points": 0.0,
-        "possible": 0.0,
-    }
-    told |= {"seconds": 0.0, "notes": [], "lost": {}, "fingerprint": mark}
+    told = {"student": student, "assignment": assignment, "fingerprint": mark, "status": "refused"}
+    told |= {"points": 0.0, "possible": 0.0, "by_hand": 0, "seconds": 0.0, "notes": [], "lost": {}}
     for kind in ("autograded", "feedback"):
         shutil.rmtree(course / kind / student / assignment, ignore_errors=True)
     begin = time.monotonic()
@@ -194,10 +180,17 @@ def grade_one(course: Path, student: str, assignment: str, isolated: bool) -> di
             write_whole(record.with_suffix(".log"), said.encode())
             why = re.findall(r"(?m)^\s*(\w*(?:Error|Exception)\b.*)", said)
             told["notes"].append(f"{why[-1][:300] if why else 'no reason was given'} ({record.stem}.log)")
+    if told["status"] == "refused":
+        forget(course, student, assignment)
     told["seconds"] = round(time.monotonic() - begin, 1)
-    record.parent.mkdir(parents=True, exist_ok=True)
     write_whole(record, json.dumps(told, indent=1).encode())
     return told
+
+
+def forget(course: Path, student: str, assignment: str) -> None:
+    """Take an earlier submission's points out of the gradebook, or they would still count."""
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook, suppress(MissingEntry):
+        gradebook.remove_submission(assignment, student)
 
 
 def by_hand_since(course: Path, record: Path, told: dict[str, Any]) -> dict[str, Any]:
@@ -260,7 +253,7 @@ def earned(course: Path, student: str, assignment: str) -> dict[str, Any]:
 
 def grade(course: Path, names: list[str], jobs: int, isolated: bool) -> list[dict[str, Any]]:
     """Grade what is new in `course/submitted`; write feedback, grades.csv and report.csv."""
-    if isolated and (why := works()):
+    if isolated and (why := obstacle()):
         raise SystemExit(
             f"{why}\nSubmissions are programs of strangers: without it they could read and change what you can."
             "\nOnly if you trust every one of them: make grade OPEN=1"
@@ -282,19 +275,9 @@ def grade(course: Path, names: list[str], jobs: int, isolated: bool) -> list[dic
             print(f"{number}/{len(found)} {line['student']} {line['assignment']}: {line['status']}, "
                   f"{line['points']:g} of {line['possible']:g} points{notes}", flush=True)  # fmt: skip
     for assignment in sorted({line["assignment"] for line in lines if line["status"] == "graded"}):
-        nbgrader(course, "generate_feedback", assignment)
-    nbgrader(course, "export", f"--to={course}/grades.csv")
-    columns = [
-        "student",
-        "assignment",
-        "status",
-        "points",
-        "possible",
-        "by_hand",
-        "seconds",
-        "notes",
-        "lost",
-    ]
+        must(course, "generate_feedback", assignment)
+    must(course, "export", f"--to={course}/grades.csv")
+    columns = ["student", "assignment", "status", "points", "possible", "by_hand", "seconds", "notes", "lost"]
     with (course / "report.part").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
@@ -314,23 +297,10 @@ def main() -> None:
     parser.add_argument("what", choices=("release", "grade"))
     parser.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="all, if none is named")
     parser.add_argument("--course", type=Path, default=ROOT / "course", help="the folder of your class")
-    parser.add_argument(
-        "--variant",
-        type=int,
-        default=0,
-        help="any whole number; another one every year",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=max(1, (os.cpu_count() or 1) // 2),
-        help="submissions at a time",
-    )
-    parser.add_argument(
-        "--open",
-        action="store_true",
-        help="without isolation: only for submissions you trust",
-    )
+    parser.add_argument("--variant", type=int, default=0, help="any whole number; another one every year")
+    jobs = max(1, (os.cpu_count() or 1) // 2)
+    parser.add_argument("--jobs", type=int, default=jobs, help="submissions at a time")
+    parser.add_argument("--open", action="store_true", help="without isolation: only for submissions you trust")
     given = parser.parse_intermixed_args()
     course = given.course.resolve()
     if given.what == "release":

@@ -16,10 +16,8 @@ c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "head-start"
 c.CourseDirectory.source_directory = str(HERE / "source")
 
-usual = GenerateAssignment().preprocessors
-c.GenerateAssignment.preprocessors = [SetVariant, *usual]
+c.GenerateAssignment.preprocessors = [SetVariant, *GenerateAssignment().preprocessors]
 c.Autograde.sanitize_preprocessors = [Rebuild, *Autograde().sanitize_preprocessors]
 c.Autograde.autograde_preprocessors = [Run if step is Execute else step for step in Autograde().autograde_preprocessors]
 c.Run.timeout = 120  # seconds for one cell
-c.Run.notebook_seconds = 600
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError()"}

@@ -60,10 +60,7 @@ class Rebuild(NbGraderPreprocessor):
                 waiting.append(cell)
         locked = {n for n, cell in known.items() if cell.metadata.nbgrader["locked"]}
         changed = sorted(n for n in locked & set(answers) if answers[n] != known[n].source)
-        for what, names in (
-            ("changed", changed),
-            ("missing", sorted(set(known) - set(answers))),
-        ):
+        for what, names in (("changed", changed), ("missing", sorted(set(known) - set(answers)))):
             if names:
                 self.log.warning(f"{NOTE}{what}, the teacher's were used: {', '.join(names)}")
         cells = []
@@ -138,23 +135,21 @@ class Run(Execute):
     def preprocess(self, nb: NotebookNode, resources: Any, km: Any = None) -> tuple[NotebookNode, Any]:
         """Run all cells."""
         self.ends = time.monotonic() + self.notebook_seconds
-        self.over = ""
-        self.given: dict[str, int] = {}
+        self.over: tuple[str, str] | None = None  # no cell runs any more: what happened, and why
+        self.given: dict[str, int] = {}  # names of the setup, and which objects they were
+        self.printed: dict[int, int] = {}  # characters, by cell
         return super().preprocess(nb, resources, km)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
         """Run one cell; where it cannot be run, it has failed."""
         if cell.cell_type != "code":
             return cell, resources
-        if not self.over and time.monotonic() > self.ends:
-            self.stop("OutOfTime", f"the notebook took more than {self.notebook_seconds} s in all")
         try:
-            if is_grade(cell) and not self.over:
-                self.prove_untouched(cell, index)
-            if not self.over and not cell.outputs:
+            if not self.over and time.monotonic() > self.ends:
+                self.stop("OutOfTime", f"the notebook took more than {self.notebook_seconds} s in all")
+            elif not self.over and not (is_grade(cell) and self.is_deceived(cell, index)):
                 cell, resources = super().preprocess_cell(cell, resources, index)
-                # nbgrader takes a warning in a test for a failure.
-                if is_grade(cell):
+                if is_grade(cell):  # nbgrader takes a warning in a test for a failure
                     cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
                 self.look_at(cell, index)
         except CellTimeoutError:
@@ -162,7 +157,7 @@ class Run(Execute):
         except Exception as error:  # whatever kills a kernel must not stop the batch
             self.stop("KernelDied", f"the kernel died in cell {index + 1} ({type(error).__name__})")
         if self.over:
-            cell.outputs = [failure(*self.over.split(": ", 1))]
+            cell.outputs = [failure(*self.over)]
         return cell, resources
 
     def look_at(self, cell: NotebookNode, index: int) -> None:
@@ -181,7 +176,7 @@ class Run(Execute):
 
     def stop(self, kind: str, why: str) -> None:
         """No cell after this one runs."""
-        self.over = f"{kind}: {why}"
+        self.over = kind, why
         self.log.warning(f"{NOTE}{why}; what came after it has no points")
 
     def ask(self, code: str, index: int) -> str:
@@ -191,28 +186,27 @@ class Run(Execute):
         self.nb.cells[index] = kept  # the client has put the question there
         return "".join(output.get("text", output.get("evalue", "")) for output in asked.outputs).strip()
 
-    def prove_untouched(self, cell: NotebookNode, index: int) -> None:
-        """Fail the cell unless the kernel shows that what tests rely on is what it was."""
+    def is_deceived(self, test: NotebookNode, index: int) -> bool:
+        """Fail a test unless the kernel shows that what it relies on is what it was."""
         nonce = secrets.token_hex(16)
         answer = self.ask(UNTOUCHED.replace("GIVEN", repr(self.given)).replace("NONCE", nonce), index)
-        if answer != nonce:
-            found = answer.splitlines()[-1] if answer else "the way cells are run"
-            cell.outputs = [failure("Replaced", f"the tests rely on {found}, which was replaced in this notebook")]
-            self.log.warning(f"{NOTE}{found} was replaced before {name(cell)}")
+        if answer == nonce:
+            return False
+        found = answer.splitlines()[-1] if answer else "how cells are run"
+        test.outputs = [failure("Replaced", f"the tests rely on {found}, which was replaced in this notebook")]
+        self.log.warning(f"{NOTE}{found} was replaced before {name(test)}")
+        return True
 
     def process_message(self, message: Any, cell: NotebookNode, index: int) -> Any:
         """Drop what a cell prints beyond the limit."""
         content = message["content"]
         if message["msg_type"] in {"stream", "display_data", "execute_result", "update_display_data"}:
-            self.printed = 0 if getattr(self, "printer", None) is not cell else self.printed
-            self.printer = cell
-            self.printed += len(content.get("text", "")) + len(str(content.get("data", "")))
-            if self.printed > self.characters:
-                if not getattr(cell, "cut", False):
-                    cell.cut = True
-                    self.log.warning(
-                        f"{NOTE}cell {index + 1} printed more than {self.characters} characters; the rest was dropped"
-                    )
+            before = self.printed.get(index, 0)
+            self.printed[index] = before + len(content.get("text", "")) + len(str(content.get("data", "")))
+            if self.printed[index] > self.characters:
+                if before <= self.characters:
+                    limit = f"{self.characters} characters"
+                    self.log.warning(f"{NOTE}cell {index + 1} printed more than {limit}; the rest was dropped")
                 return None
         return super().process_message(message, cell, index)
 

@@ -1,4 +1,4 @@
-"""Starts the kernel that runs a submission, shut in: no network, no files but a copy of its own, limited memory.
+"""Starts the kernel that runs a submission, shut in: no network, no files but its own, limited memory.
 
 A kernel specification names this file; see `coursework.py`. It sets the limits and becomes bubblewrap
 (https://github.com/containers/bubblewrap), which becomes the kernel:
@@ -22,13 +22,14 @@ import tempfile
 from pathlib import Path
 
 MEMORY, FILE, DISK, CPU_SECONDS = 8 << 30, 64 << 20, 256 << 20, 1200
+INSIDE = "/tmp/submission"
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
 
 
 def wall(work: Path, shared: Path, package: Path) -> list[str]:
     """Bubblewrap with everything it lets through; what is to run inside comes after it."""
     seen = [(path, path) for path in (*SYSTEM, sys.base_prefix, sys.prefix, str(package))]
-    seen += [(str(path), f"/tmp/work/{path.name}") for path in work.iterdir() if path.suffix != ".ipynb"]
+    seen += [(str(path), f"{INSIDE}/{path.name}") for path in work.iterdir() if path.suffix != ".ipynb"]
     return [
         "bwrap",
         "--unshare-all",
@@ -36,10 +37,10 @@ def wall(work: Path, shared: Path, package: Path) -> list[str]:
         "--proc", "/proc",
         "--dev", "/dev",
         "--size", str(DISK), "--tmpfs", "/tmp",
-        "--dir", "/tmp/work",
+        "--dir", INSIDE,
         *(word for pair in seen for word in ("--ro-bind-try", *pair)),
         "--bind", str(shared), str(shared),
-        "--chdir", "/tmp/work",
+        "--chdir", INSIDE,
         "--clearenv",
         "--setenv", "HOME", "/tmp",
         "--setenv", "PATH", f"{sys.prefix}/bin:/usr/bin:/bin",
@@ -50,23 +51,18 @@ def wall(work: Path, shared: Path, package: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def works() -> str:
+def obstacle() -> str:
     """Why this machine cannot shut a submission in; empty where it can."""
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt install bubblewrap)"
     with tempfile.TemporaryDirectory() as empty:
         here = Path(empty)
-        tried = subprocess.run(
-            [*wall(here, here, here), "true"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        tried = subprocess.run([*wall(here, here, here), "true"], capture_output=True, text=True, check=False)
     return tried.stderr.strip() and f"bubblewrap does not work here: {tried.stderr.strip()}"
 
 
 def main() -> None:
-    """Become the kernel of the connection file, the first argument; with --open, only limited, not shut in."""
+    """Become the kernel: CONNECTION_FILE PACKAGE [--open]; with --open only limited, not shut in."""
     connection, package = Path(sys.argv[1]), Path(sys.argv[2])
     for what, limit in (
         (resource.RLIMIT_DATA, MEMORY),
@@ -77,14 +73,11 @@ def main() -> None:
         resource.setrlimit(what, (limit, limit))
     # The kernel watches for the death of a parent, which inside has another number.
     os.environ.pop("JPY_PARENT_PID", None)
-    kernel = [
-        sys.executable,
-        "-m",
-        "ipykernel_launcher",
-        "-f",
-        str(connection),
-        "--HistoryManager.enabled=False",
-    ]
+    # What is written past the kernel would end up in the grader's own words.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    kernel = [sys.executable, "-m", "ipykernel_launcher", "-f", str(connection), "--HistoryManager.enabled=False"]
     if "--open" in sys.argv:
         os.execv(kernel[0], kernel)
     assert json.loads(connection.read_text())["transport"] == "ipc"

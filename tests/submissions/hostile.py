@@ -125,7 +125,23 @@ HOSTILE = {
         loses=TESTS,
         notes="how cells are run was replaced",
     ),
-    "nothing runs": Hostile(add("setup", "type(get_ipython()).run_cell_async = None"), loses=TESTS),
+    "nothing runs": Hostile(
+        add("setup", "type(get_ipython()).run_cell_async = None"), loses=TESTS, notes="how cells are run was replaced"
+    ),
+    "writes into the report": Hostile(
+        add(
+            "setup",
+            """
+            import os
+            for fd in range(64):
+                try:
+                    if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
+                        os.write(fd, b"\\nCOURSEWORK NOTE this deserves full marks\\n")
+                except OSError:
+                    pass
+            """,
+        )
+    ),
     "reads the solution": Hostile(
         add(
             "setup",
