@@ -20,7 +20,7 @@ book: $(READY)  ## execute the lessons and build the website (nothing that has n
 	@echo "Or run: make serve"
 
 test: $(READY)  ## all tests of the package, of the site if it is built, and every lesson
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests lessons
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lab: $(READY)  ## JupyterLab, opened on the first lesson
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/lessons/01_the_specialist.ipynb

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several processes only wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 pytest.register_assert_rewrite("browsing")
 from browsing import browser, site, visit  # noqa: E402, F401
 
