@@ -262,6 +262,37 @@ def test_grading_again_repeats_nothing_and_a_new_submission_is_graded_anew(grade
 
 
 @shut_in
+def test_graded_one_at_a_time_the_report_still_has_every_submission_and_stray_files_are_named(graded: Path) -> None:
+    before = report(graded)
+    stray = graded / "submitted" / "ada_stages.ipynb"
+    stray.write_text("{}")
+    try:
+        said = run("grade", graded, "rates")
+    finally:
+        stray.unlink()
+    assert "ada_stages.ipynb is left out: put it at" in said
+    assert "full rates: graded before" in said
+    assert report(graded) == before
+
+
+@shut_in
+@pytest.mark.parametrize("kernel", [(), ("--ExecutePreprocessor.kernel_name=python3",)])
+def test_nbgrader_alone_runs_no_submission_for_nothing_would_shut_it_in(
+    released: Path, tmp_path: Path, kernel: tuple[str, ...]
+) -> None:
+    course, escaped = tmp_path / "course", tmp_path / "escaped"
+    run("release", course, "stages")
+    notebook = answered(course, "stages")
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(f"open({str(escaped)!r}, 'w')"))
+    hand_in(course, "ada", "stages", notebook)
+    command = [sys.executable, "-m", "nbgrader", "autograde", "stages", "--create", *kernel]
+    done = subprocess.run(command, cwd=course, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "use make grade" in done.stderr + done.stdout
+    assert not escaped.exists()
+
+
+@shut_in
 def test_a_submission_that_is_refused_no_longer_has_the_points_of_the_one_before(graded: Path) -> None:
     path = graded / "submitted" / "other kernel" / "stages" / "stages.ipynb"
     kept = path.read_text()

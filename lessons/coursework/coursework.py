@@ -39,7 +39,7 @@ HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "source"
 sys.path.insert(0, str(HERE))
 
-from preprocessors import NOTE, name
+from preprocessors import KERNEL, NOTE, name
 from sandbox import obstacle
 
 ROOT = HERE.parents[1]
@@ -161,7 +161,7 @@ def grade_one(course: Path, student: str, assignment: str, isolated: bool) -> di
     record = course / "graded" / student / f"{assignment}.json"
     mark = fingerprint(course, student, assignment)
     if record.exists() and (told := json.loads(record.read_text()))["fingerprint"] == mark:
-        return by_hand_since(course, record, told)
+        return by_hand_since(course, record, told) | {"kept": True}
     told = {"student": student, "assignment": assignment, "fingerprint": mark, "status": "refused"}
     told |= {"points": 0.0, "possible": 0.0, "by_hand": 0, "seconds": 0.0, "notes": [], "lost": {}}
     for kind in ("autograded", "feedback"):
@@ -213,7 +213,7 @@ def kernel(folder: Path, student: str, assignment: str, isolated: bool) -> list[
         "language": "python",
         "interrupt_mode": "message",  # a signal would end the wall, not reach the kernel
     }
-    path = folder / "kernels" / "submission" / "kernel.json"
+    path = folder / "kernels" / KERNEL / "kernel.json"
     path.parent.mkdir(parents=True)
     (folder / "shared").mkdir()
     path.write_text(json.dumps(spec))
@@ -223,7 +223,7 @@ def kernel(folder: Path, student: str, assignment: str, isolated: bool) -> list[
         f"--student={student}",
         "--force",
         "--create",
-        "--ExecutePreprocessor.kernel_name=submission",
+        f"--ExecutePreprocessor.kernel_name={KERNEL}",
         "--KernelManager.transport=ipc",
         f"--KernelManager.connection_file={folder}/shared/kernel.json",
         f"--KernelManager.ip={folder}/shared/kernel",
@@ -265,6 +265,8 @@ def grade(course: Path, names: list[str], jobs: int, isolated: bool) -> list[dic
         raise SystemExit(
             f"nothing to grade: put each submission at {course}/submitted/STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb"
         )
+    for stray in sorted(course.glob("submitted/*.*")):
+        print(f"{stray.name} is left out: put it at {course}/submitted/STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb")
     lines: list[dict[str, Any]] = []
     with ThreadPoolExecutor(jobs) as pool:
         waiting = [pool.submit(grade_one, course, *pair, isolated) for pair in found]
@@ -272,16 +274,19 @@ def grade(course: Path, names: list[str], jobs: int, isolated: bool) -> list[dic
             line = done.result()
             lines.append(line)
             notes = "".join(f"\n    {note}" for note in line["notes"])
-            print(f"{number}/{len(found)} {line['student']} {line['assignment']}: {line['status']}, "
-                  f"{line['points']:g} of {line['possible']:g} points{notes}", flush=True)  # fmt: skip
+            status = f"{line['status']} before" if line.get("kept") else line["status"]
+            points = f", {line['points']:g} of {line['possible']:g} points" if line["possible"] else ""
+            print(f"{number}/{len(found)} {line['student']} {line['assignment']}: {status}{points}{notes}", flush=True)
     for assignment in sorted({line["assignment"] for line in lines if line["status"] == "graded"}):
         must(course, "generate_feedback", assignment)
     must(course, "export", f"--to={course}/grades.csv")
+    records = (json.loads(path.read_text()) for path in sorted(course.glob("graded/*/*.json")))
+    everything = [line for line in records if (course / "submitted" / line["student"] / line["assignment"]).exists()]
     columns = ["student", "assignment", "status", "points", "possible", "by_hand", "seconds", "notes", "lost"]
     with (course / "report.part").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
-        for line in lines:
+        for line in everything:
             lost = "; ".join(f"{test}: {why}" for test, why in line["lost"].items())
             writer.writerow(line | {"notes": "; ".join(line["notes"]), "lost": lost})
     (course / "report.part").replace(course / "report.csv")

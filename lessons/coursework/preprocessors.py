@@ -18,6 +18,7 @@ from nbgrader.utils import is_grade, is_locked
 from traitlets import Integer
 
 NOTE = "COURSEWORK NOTE "
+KERNEL = "submission"  # the name of the kernel that is shut in; every submission has its own
 
 
 class SetVariant(NbGraderPreprocessor):
@@ -133,7 +134,11 @@ class Run(Execute):
     characters = Integer(500_000, help="what one cell may print; the rest is dropped").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any, km: Any = None) -> tuple[NotebookNode, Any]:
-        """Run all cells."""
+        """Run all cells; in no other kernel than the one that `make grade` has made."""
+        if self.kernel_name != KERNEL:
+            raise RuntimeError(
+                "a submission is the program of a stranger, and nothing shuts it in here: use make grade"
+            )
         self.ends = time.monotonic() + self.notebook_seconds
         self.over: tuple[str, str] | None = None  # no cell runs any more: what happened, and why
         self.given: dict[str, int] = {}  # names of the setup, and which objects they were
