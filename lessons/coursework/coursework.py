@@ -265,8 +265,8 @@ def grade(course: Path, names: list[str], jobs: int, isolated: bool) -> list[dic
         raise SystemExit(
             f"nothing to grade: put each submission at {course}/submitted/STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb"
         )
-    for stray in sorted(course.glob("submitted/*.*")):
-        print(f"{stray.name} is left out: put it at {course}/submitted/STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb")
+    for stray in sorted(path.name for path in course.glob("submitted/*") if path.is_file()):
+        print(f"{stray} is left out: put it at {course}/submitted/STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb")
     lines: list[dict[str, Any]] = []
     with ThreadPoolExecutor(jobs) as pool:
         waiting = [pool.submit(grade_one, course, *pair, isolated) for pair in found]
