@@ -9,6 +9,7 @@ from statistics import mean, stdev
 
 import pytest
 from browsing import PAGES, TOOLS
+from scipy.stats import ttest_1samp
 
 import transferlib as tl
 from transferlib.advice import expect, load_map
@@ -22,7 +23,6 @@ Visit = Callable[[str], sync_api.Page]
 CELLS = json.loads(Path(tl.__file__).with_name("map.json").read_text())["cells"]
 STUDY = json.loads((Path(__file__).parents[1] / "lessons" / "studies" / "depth.json").read_text())["cells"]
 SAID = {"pixels": "logistic regression on pixels", "from scratch": "from scratch, in a hurry"}
-HALF_WIDTH = {3: 4.30, 4: 3.18, 5: 2.78}  # 95 % of a t-distribution, by seeds
 
 
 def place(data: str, n: int) -> dict[str, list[dict]]:
@@ -43,7 +43,7 @@ def best_buy(cells: dict[str, list[dict]]) -> str:
 
     def close(name: str) -> bool:
         behind = [b["accuracy"] - c["accuracy"] for b, c in zip(rows[best], rows[name], strict=False)]
-        return mean(behind) <= HALF_WIDTH[len(behind)] * stdev(behind) / len(behind) ** 0.5
+        return ttest_1samp(behind, 0).confidence_interval(0.95).low <= 0
 
     return min((s for s in rows if s == best or close(s)), key=seconds.__getitem__)
 

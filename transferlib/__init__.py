@@ -7,6 +7,8 @@ from transferlib.advice import Advice, advise
 from transferlib.allocator import keep_freed_memory
 from transferlib.backbones import Backbone, Preprocess, build_backbone, list_backbones
 from transferlib.checkpoints import load, save
+from transferlib.claims import Claim, Evidence, above, below, between, claim
+from transferlib.comparison import Comparison, compare
 from transferlib.data import Split, Splits, decode, encode, load_data, split_by_group
 from transferlib.errors import (
     CheckpointError,
@@ -38,10 +40,13 @@ __all__ = [
     "Advice",
     "Backbone",
     "CheckpointError",
+    "Claim",
     "ClassScore",
+    "Comparison",
     "DataError",
     "DownloadError",
     "Epoch",
+    "Evidence",
     "Exported",
     "Phase",
     "Preprocess",
@@ -55,9 +60,14 @@ __all__ = [
     "TransferError",
     "TransferModel",
     "WeightsError",
+    "above",
     "advise",
+    "below",
+    "between",
     "build_backbone",
     "cache_features",
+    "claim",
+    "compare",
     "decode",
     "encode",
     "evaluate",

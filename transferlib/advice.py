@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from torchvision.transforms.functional import resize
 
 from transferlib import strategies
+from transferlib.comparison import compare
 from transferlib.data.splits import Split, Splits
 from transferlib.errors import TransferError
 from transferlib.model import TransferModel
@@ -250,7 +251,9 @@ def _reasons(
         f"{nearest.similarity.images_per_class:.0f} images a class.",
     ]
     if chosen.gain > 0:
+        there = compare(100 * nearest.gains(chosen.strategy))
         told.append(f"In that part of the map {chosen.strategy} gained {100 * chosen.gain:.1f} points over them.")
+        told.append(f"At the nearest place, seed by seed: {there:.1f}.")
     else:
         told.append("In that part of the map nothing that costs more was better.")
     quicker = [row for row in within if seconds[row.strategy] < seconds[chosen.strategy]]

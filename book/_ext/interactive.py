@@ -113,6 +113,9 @@ def distances() -> dict[str, float]:
 def explorer() -> str:
     """The map for the strategy explorer: accuracies by seed, mean seconds, and where all was measured."""
     from transferlib.advice import DOUBLINGS, SHIFTS
+    from transferlib.comparison import reach
+
+    most = max(len(cells) for place in places() for cells in place.cells.values())
 
     def row(cells: list[dict[str, Any]]) -> dict[str, Any]:
         seconds = [cell["seconds"] for cell in cells if "seconds" in cell]
@@ -141,6 +144,7 @@ def explorer() -> str:
         "strategies": {name: {"said": SAID.get(name, name), "colour": colour} for name, colour in COLOURS.items()},
         "parameters": {"large": size("efficientnet_lite0"), "small": size("small_cnn")},
         "widths": {"doublings": DOUBLINGS, "shifts": SHIFTS},
+        "reach": [None, None, *(round(float(reach(runs)), 6) for runs in range(2, most + 1))],
         "measured": sorted({m["machine"] for m in recorded()["measured"]}),
         "dates": sorted(m["date"] for m in recorded()["measured"]),
     }

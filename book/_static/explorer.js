@@ -7,7 +7,6 @@
   const form = root.querySelector("form");
   const field = name => form.elements[name];
   const PROBE = "feature extraction", PIXELS = "pixels", PATIENT = "from scratch, with patience";
-  const T95 = [0, 12.71, 4.3, 3.18, 2.78, 2.57]; // 95 % of a t-distribution, by degrees of freedom
 
   const mean = values => values.reduce((sum, value) => sum + value, 0) / values.length;
   const spread = values => {
@@ -35,13 +34,13 @@
       if (row === best) return true;
       const count = Math.min(row.accuracies.length, best.accuracies.length);
       const behind = Array.from({ length: count }, (_, seed) => best.accuracies[seed] - row.accuracies[seed]);
-      return mean(behind) <= T95[count - 1] * spread(behind) / Math.sqrt(count);
+      return mean(behind) <= told.reach[count] * spread(behind); // not clear, by transferlib.comparison
     });
     const chosen = level.reduce((a, b) => b.seconds < a.seconds ? b : a);
     const why = level.length === 1
       ? "It has the best mean, and all others are behind by more than chance."
       : `${level.length} are level: ${level.map(row => said(row.name)).join("; ")}. Over the seeds their differences to the best mean, `
-        + `${(100 * mean(best.accuracies)).toFixed(1)} %, are within chance (95 %). This is the quickest of them.`;
+        + `${(100 * mean(best.accuracies)).toFixed(1)} %, are not clear (95 %). This is the quickest of them.`;
     return { chosen, why };
   }
 

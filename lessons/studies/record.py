@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -40,10 +41,12 @@ def fill(
     names: tuple[str, ...],
     wanted: Iterable[tuple],
     measure: Callable[..., Cell | None],
+    at_once: int = 1,
 ) -> None:
     """Measure every cell that `path` does not hold yet; names: the keys that tell cells apart.
 
-    measure is given the values of a cell's keys and returns the whole cell, or None where there is none.
+    measure is given the values of a cell's keys and returns the whole cell, or None where there is none. at_once: how
+    many threads measure, each of which then has to wait for a process of its own.
     """
     told = (
         json.loads(path.read_text()) if path.exists() else {"measured": [], "cells": []}
@@ -53,15 +56,22 @@ def fill(
         told["measured"].append(here)
     place = told["measured"].index(here)
     done = {tuple(cell[name] for name in names) for cell in told["cells"]}
-    wanted = list(wanted)
-    for number, key in enumerate(wanted, start=1):
-        cell = None if key in done else measure(*key)
-        if cell is None:
-            continue
-        told["cells"].append(cell | {"measured": place})
-        told["command"] = command
-        rows = ",\n".join(json.dumps(c) for c in told["cells"])
-        head = json.dumps({k: told[k] for k in ("command", "measured")}, indent=1)[:-2]
-        write_whole(path, f'{head},\n "cells": [\n{rows}\n]}}\n'.encode())
-        shown = cell.get("accuracy", cell.get("features"))
-        print(f"{number}/{len(wanted)}", *key, f"{shown:.3f}", flush=True)
+    todo = [key for key in wanted if key not in done]
+    with ThreadPoolExecutor(at_once) as threads:
+        cells = threads.map(lambda key: measure(*key), todo)
+        for number, (key, cell) in enumerate(zip(todo, cells, strict=True), start=1):
+            if cell is None:
+                continue
+            told["cells"].append(cell | {"measured": place})
+            told["command"] = command
+            write(path, told)
+            shown = cell.get("accuracy", cell.get("features", cell.get("held")))
+            shown = shown if isinstance(shown, str) else f"{shown:.3f}"
+            print(f"{number}/{len(todo)}", *key, shown, flush=True)
+
+
+def write(path: Path, told: dict) -> None:
+    """The whole record, one line a cell."""
+    rows = ",\n".join(json.dumps(cell) for cell in told["cells"])
+    head = json.dumps({key: told[key] for key in ("command", "measured")}, indent=1)
+    write_whole(path, f'{head[:-2]},\n "cells": [\n{rows}\n]}}\n'.encode())

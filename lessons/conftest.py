@@ -1,0 +1,57 @@
+"""What the lessons claim, told at the end of a test run: a fallen claim is news, too many are an error."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transferlib.claims import read_claims, too_many_fell
+
+found: list[dict[str, Any]] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Send the claims of a cell along with its report, also from another process."""
+    report = yield
+    if report.when == "call":
+        for told in read_claims(getattr(item, "test_outputs", None) or []):
+            report.user_properties.append(
+                ("claim", told | {"lesson": Path(item.path).stem})
+            )
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect them where the summary is written."""
+    found.extend(told for name, told in report.user_properties if name == "claim")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """More than chance makes plausible means that something is broken."""
+    if too_many_fell(found):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many hold, and what was measured where one does not."""
+    if not found:
+        return
+    fallen = [told for told in found if not told["holds"]]
+    terminalreporter.section("claims")
+    for told in fallen:
+        measured = "; ".join(piece["measured"] for piece in told["evidence"])
+        terminalreporter.write_line(
+            f"{told['lesson']}: {told['key']} ({told['firmly']}) does not hold here: {told['sentence']} "
+            f"Measured: {measured}"
+        )
+    if too_many_fell(found):
+        terminalreporter.write_line(
+            f"{len(fallen)} at once are more than chance makes plausible: something is broken. Open the lessons above."
+        )
+    terminalreporter.write_line(
+        f"{len(found) - len(fallen)} of {len(found)} claims hold here"
+    )
