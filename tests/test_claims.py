@@ -21,7 +21,7 @@ import transferlib as tl
 from transferlib.claims import MAY_FALL, read_claims, too_many_fell
 
 ROOT = Path(__file__).parents[1]
-KEY = re.compile(r"f?'[a-z0-9-]+(\{\w+\})?'")  # kebab-case; in a loop it may end with what the loop is over
+KEY = re.compile(r"f?'[a-z0-9-]+(\{.+\}[a-z0-9-]*)?'")  # kebab-case; in a loop it says which turn
 LESSONS = sorted((ROOT / "lessons").glob("*.ipynb"))
 
 

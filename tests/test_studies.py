@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
 
 STUDIES = Path(__file__).parents[1] / "lessons" / "studies"
 
 
 @pytest.fixture
-def record():
-    spec = importlib.util.spec_from_file_location("record", STUDIES / "record.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def record(monkeypatch):
+    monkeypatch.syspath_prepend(STUDIES)
+    return importlib.import_module("record")
+
+
+@pytest.fixture
+def replicate(monkeypatch):
+    monkeypatch.syspath_prepend(STUDIES)
+    return importlib.import_module("replicate")
 
 
 def test_a_study_that_was_stopped_goes_on_and_measures_nothing_twice(record, tmp_path):
@@ -39,6 +48,68 @@ def test_a_study_that_was_stopped_goes_on_and_measures_nothing_twice(record, tmp
     assert [cell["n"] for cell in told["cells"]] == [1, 2]
     assert told["command"] == "command"
     assert set(told["measured"][0]) == {"date", "code", "python", "torch", "machine"}
+
+
+def test_cells_measured_at_the_same_time_are_all_recorded_and_a_stop_keeps_those_that_are_done(record, tmp_path):
+    path, together = tmp_path / "study.json", threading.Barrier(2, timeout=20)
+
+    def measure(n):
+        if n < 2:
+            together.wait()  # passes only if two are measured at the same time
+        if n == 2:
+            raise KeyboardInterrupt
+        return {"n": n, "accuracy": 0.5}
+
+    with pytest.raises(KeyboardInterrupt):
+        record.fill(path, "command", ("n",), [(0,), (1,), (2,)], measure, at_once=2)
+    assert [cell["n"] for cell in json.loads(path.read_text())["cells"]] == [0, 1]
+
+
+DRAWN = """
+import numpy as np, torch, transferlib as tl
+for name in ("lesions", "photos", "digits", "triage"):
+    size = {} if name == "triage" else {"image_size": 32}
+    print(tl.load_data(name, 16, n_val=8, n_test=8, seed=0, **size).test.inputs.long().sum().item())
+torch.manual_seed(0)
+print(torch.rand(1).item())
+print(torch.rand(1, generator=torch.Generator().manual_seed(0)).item())
+print(np.random.default_rng(0).random(), np.random.default_rng((0, 1)).random())
+print(tl.TransferModel("small_cnn", 3, pretrained=False, seed=0).head.weight[0, 0].item())
+print(tl.TransferModel("efficientnet_lite0", 3, seed=0).features(torch.zeros(1, 3, 32, 32)).sum().item())
+"""
+
+
+def test_a_shift_draws_every_source_every_head_and_every_order_anew_and_leaves_the_weights(replicate):
+    def lines(*code: str) -> list[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "".join(code)], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+
+    *plain, body = lines(DRAWN)
+    *moved, same = lines(replicate.SHIFT.format(by=1000), DRAWN)
+    assert all(a != b for a, b in zip(plain, moved, strict=True)) and len(plain) == 8
+    assert same == body
+
+
+def test_a_lesson_replicates_with_its_claims_its_errors_and_a_hash_of_its_code(replicate, tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell("import numpy as np, transferlib as tl; x = np.random.default_rng(0).random()"),
+        nbformat.v4.new_code_cell('tl.claim("k", "usually", "It is large.", tl.above(x, 0.6))'),
+        nbformat.v4.new_code_cell("assert x < 0, 'never'", id="broken"),
+    ]
+    path = tmp_path / "01_some.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    plain, shifted = replicate.verdicts(path, "as it comes"), replicate.verdicts(path, "draw-1")
+    for run, seed in ((plain, 0), (shifted, 1000)):
+        drawn = np.random.default_rng(seed).random()
+        (claim,) = run["claims"]
+        assert claim["holds"] == (drawn > 0.6) and claim["evidence"][0]["margin"] == pytest.approx(drawn - 0.6)
+        assert run["errors"] == [{"cell": "broken", "error": "AssertionError: never"}]
+    before = replicate.text(path)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# New"), *cells]), path)
+    assert replicate.text(path) == before == plain["text"]  # prose computes nothing
+    nbformat.write(nbformat.v4.new_notebook(cells=cells[:2]), path)
+    assert replicate.text(path) != before
 
 
 def test_the_record_of_the_text_study_is_complete():

@@ -41,8 +41,8 @@ SHIFT = """
 import numpy as _numpy, torch as _torch
 _by, _first, _manual, _rng = {by}, _torch.default_generator, _torch.manual_seed, _numpy.random.default_rng
 def _moved(seed):
-    if seed is None: return None
-    return int(seed) + _by if _numpy.ndim(seed) == 0 else [*map(int, seed), _by]
+    if isinstance(seed, (int, _numpy.integer)): return int(seed) + _by
+    return [*map(int, seed), _by] if isinstance(seed, (list, tuple, _numpy.ndarray)) else seed
 class _Generator(_torch.Generator):
     def manual_seed(self, seed): return super().manual_seed(seed + _by)
 class _First:
@@ -123,6 +123,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument(
         "--draws", type=int, default=3, help="how many shifts of every seed"
+    )
+    options.add_argument(
+        "--only", nargs="+", default=[""], metavar="LESSON", help="such as 05"
     )
     options.add_argument(
         "--at-once", type=int, default=2, help="how many lessons run at a time"
