@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
@@ -163,7 +164,9 @@ def main() -> None:
             cell for cell in told["cells"] if texts.get(cell["lesson"]) == cell["text"]
         ]
         write(RESULT, told)
-    variants = [*KERNELS, *(f"draw-{number + 1}" for number in range(asked.draws))]
+    draws = [f"draw-{number + 1}" for number in range(asked.draws)]
+    # In turns, so that a record that was stopped early has something of both.
+    variants = [v for pair in zip_longest(KERNELS, draws) for v in pair if v]
     wanted = [
         (name, texts[name], variant)
         for variant in variants
