@@ -7,6 +7,7 @@ out otherwise, and then the page says so.
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -44,21 +45,28 @@ def above(measured: Comparison | float, limit: float = 0.0, number: str = ".3f")
     >>> print(tl.above(0.83, 0.75).measured)
     0.830; claimed: above 0.750
     """
-    low, said = (measured.interval[0], "clearly above") if isinstance(measured, Comparison) else (measured, "above")
-    return Evidence(f"{measured:{number}}; claimed: {said} {limit:{number}}", float(low - limit))
+    (low, _), said, clearly = _ends(measured, number)
+    return Evidence(f"{said}; claimed: {clearly}above {limit:{number}}", float(low - limit))
 
 
 def below(measured: Comparison | float, limit: float = 0.0, number: str = ".3f") -> Evidence:
     """Evidence that something is below a limit; of a comparison the whole 95 % interval must be."""
-    high, said = (measured.interval[1], "clearly below") if isinstance(measured, Comparison) else (measured, "below")
-    return Evidence(f"{measured:{number}}; claimed: {said} {limit:{number}}", float(limit - high))
+    (_, high), said, clearly = _ends(measured, number)
+    return Evidence(f"{said}; claimed: {clearly}below {limit:{number}}", float(limit - high))
 
 
 def between(measured: Comparison | float, low: float, high: float, number: str = ".3f") -> Evidence:
     """Evidence that something lies between two limits; of a comparison the whole 95 % interval must."""
-    ends = measured.interval if isinstance(measured, Comparison) else (measured, measured)
-    said = f"{measured:{number}}; claimed: between {low:{number}} and {high:{number}}"
-    return Evidence(said, float(min(ends[0] - low, high - ends[1])))
+    ends, said, clearly = _ends(measured, number)
+    limits = f"{low:{number}} and {high:{number}}"
+    return Evidence(f"{said}; claimed: {clearly}between {limits}", float(min(ends[0] - low, high - ends[1])))
+
+
+def _ends(measured: Comparison | float, number: str) -> tuple[tuple[float, float], str, str]:
+    """Between which ends it lies, how it is said, and whether `clearly` is meant."""
+    if isinstance(measured, Comparison):
+        return measured.interval, measured.figures(number), "clearly "
+    return (measured, measured), f"{measured:{number}}", ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,9 @@ def claim(key: str, firmly: Firmness, sentence: str, *evidence: Evidence) -> Non
 
 def read_claims(outputs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The claims in the outputs of a notebook cell: dicts of key, firmly, sentence, evidence and holds."""
-    return [dict(output["metadata"][CLAIM]) for output in outputs if CLAIM in output.get("metadata", {})]
+    found = [output["metadata"][CLAIM] for output in outputs if CLAIM in output.get("metadata", {})]
+    plain: list[dict[str, Any]] = json.loads(json.dumps(found))  # nbformat's dicts cannot be sent to another process
+    return plain
 
 
 def too_many_fell(claims: Iterable[Mapping[str, Any]]) -> bool:

@@ -73,13 +73,14 @@ class Comparison:
             return f"not clear, and would not be with {MOST_RUNS:,} runs like these"
         return f"not clear, would need {self.more_runs} more {'run' if self.more_runs == 1 else 'runs'} like these"
 
-    def __format__(self, spec: str) -> str:
+    def figures(self, number: str = ".3f") -> str:
+        """Mean, standard deviation, runs and interval, without a verdict."""
         low, high = self.interval
-        number = spec or ".3f"
-        return (
-            f"{self.mean:+{number}} ± {self.sd:{number}} "
-            f"(n = {self.n}, 95 % interval {low:+{number}} to {high:+{number}}): {self.verdict}"
-        )
+        spread = f"{self.mean:+{number}} ± {self.sd:{number}}"
+        return f"{spread} (n = {self.n}, 95 % interval {low:+{number}} to {high:+{number}})"
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.figures(spec or '.3f')}: {self.verdict}"
 
     def __str__(self) -> str:
         return format(self)
