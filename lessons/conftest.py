@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from transferlib.claims import read_claims, too_many_fell
+from transferlib.claims import MAY_FALL, fall_rates, read_claims, too_many_fell
 
+RECORD = Path(__file__).with_name("studies") / "replications.json"
+RATES = (
+    fall_rates(json.loads(RECORD.read_text(encoding="utf-8")))
+    if RECORD.exists()
+    else MAY_FALL
+)
 found: list[dict[str, Any]] = []
 
 
@@ -32,7 +39,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """More than chance makes plausible means that something is broken."""
-    if too_many_fell(found):
+    if too_many_fell(found, RATES):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -48,7 +55,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             f"{told['lesson']}: {told['key']} ({told['firmly']}) does not hold here: {told['sentence']} "
             f"Measured: {measured}"
         )
-    if too_many_fell(found):
+    if too_many_fell(found, RATES):
         terminalreporter.write_line(
             f"{len(fallen)} at once are more than chance makes plausible: something is broken. Open the lessons above."
         )

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from nbclient.exceptions import CellExecutionError
 from scipy.stats import binom
 
 import transferlib as tl
-from transferlib.claims import MAY_FALL, read_claims, too_many_fell
+from transferlib.claims import MAY_FALL, fall_rates, read_claims, too_many_fell
 
 ROOT = Path(__file__).parents[1]
 KEY = re.compile(r"""f?['"][a-z0-9-]+(\{.+\}[a-z0-9-]*)?['"]""")  # kebab-case; in a loop it says which turn
@@ -118,6 +119,19 @@ def test_too_many_is_what_a_binomial_would_give_once_in_a_thousand(count, firmly
     for fell in range(count + 1):
         claims = [{"firmly": firmly, "holds": number >= fell} for number in range(count)]
         assert too_many_fell(claims) == (binom.sf(fell - 1, count, MAY_FALL[firmly]) < 1e-3)
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=9), max_size=20))
+def test_a_record_says_how_often_claims_fall_counted_in_runs_and_a_word_without_runs_may_fall_as_it_says(runs):
+    cells = [{"claims": [{"firmly": "always", "holds": holds} for holds in held]} for held in runs]
+    shares = [np.mean(np.logical_not(held)) for held in runs if held]
+    wanted = (sum(shares) + 1) / (len(shares) + 2) if shares else MAY_FALL["always"]
+    assert fall_rates({"cells": cells}) == {"always": pytest.approx(wanted), "usually": MAY_FALL["usually"]}
+
+
+def test_what_seldom_fell_on_record_makes_fewer_fallen_claims_too_many():
+    claims = [{"firmly": "usually", "holds": number > 5} for number in range(20)]
+    assert not too_many_fell(claims) and too_many_fell(claims, {"usually": 0.02})
 
 
 def test_one_fallen_claim_is_never_too_many_and_all_of_five_are():

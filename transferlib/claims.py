@@ -21,7 +21,7 @@ CLAIM = "transferlib.claim"
 """Under this name the metadata of a notebook's output carry a claim, for programs to read."""
 
 Firmness = Literal["always", "usually"]
-MAY_FALL: dict[Firmness, float] = {"always": 0.05, "usually": 0.2}
+MAY_FALL: dict[str, float] = {"always": 0.05, "usually": 0.2}
 """In what share of replications, on other machines and with other draws, a claim may fall and still be called so."""
 
 
@@ -130,14 +130,27 @@ def read_claims(outputs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return plain
 
 
-def too_many_fell(claims: Iterable[Mapping[str, Any]]) -> bool:
+def fall_rates(record: Mapping[str, Any]) -> dict[str, float]:
+    """How often claims of either firmness fall, from a record of replications; a word without runs may as it says.
+
+    The claims of one run stand on the same draws, so what is counted is runs: with few of them the rate stays high.
+    """
+    rates: dict[str, float] = dict(MAY_FALL)
+    for firmly in MAY_FALL:
+        runs = [[c["holds"] for c in cell["claims"] if c["firmly"] == firmly] for cell in record["cells"]]
+        if runs := [held for held in runs if held]:
+            rates[firmly] = (sum(held.count(False) / len(held) for held in runs) + 1) / (len(runs) + 2)  # Laplace
+    return rates
+
+
+def too_many_fell(claims: Iterable[Mapping[str, Any]], rates: Mapping[str, float] = MAY_FALL) -> bool:
     """Whether so many fell at once that chance is no excuse: such a number, or more, is less likely than 1 in 1,000.
 
-    Each claim may fall as often as its word allows; the number of those that do has a Poisson binomial distribution.
+    rates: how often a claim of either firmness falls. The number of those that do has a Poisson binomial distribution.
     """
     fell, chances = 0, np.ones(1)  # of 0, 1, 2 … claims that fall
     for told in claims:
-        fall = MAY_FALL[told["firmly"]]
+        fall = rates[told["firmly"]]
         chances = np.convolve(chances, [1 - fall, fall])
         fell += not told["holds"]
     return bool(chances[fell:].sum() < 1e-3)

@@ -8,6 +8,7 @@ build repeats it.
 from __future__ import annotations
 
 import atexit
+import json
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
-from transferlib.claims import read_claims, too_many_fell
+from transferlib.claims import MAY_FALL, fall_rates, read_claims, too_many_fell
 
 LOG = logging.getLogger(__name__)
 LESSON = re.compile(r"lessons/\d\d_\w+$")
@@ -74,7 +75,9 @@ def judge(app: Sphinx, env: BuildEnvironment) -> None:
     for told in fallen:
         measured = "; ".join(piece["measured"] for piece in told["evidence"])
         last.append(f"{told['lesson']}: does not hold here ({told['firmly']}): {told['sentence']}\n  {measured}")
-    if too_many_fell(found):
+    record = Path(app.srcdir, "lessons", "studies", "replications.json")
+    rates = fall_rates(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else MAY_FALL
+    if too_many_fell(found, rates):
         last.append(f"{len(fallen)} fallen claims at once are more than chance makes plausible: something is broken.")
         LOG.warning(last[-1])
     if found:
