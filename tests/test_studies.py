@@ -69,7 +69,7 @@ DRAWN = """
 import numpy as np, torch, transferlib as tl
 for name in ("lesions", "photos", "digits", "triage"):
     size = {} if name == "triage" else {"image_size": 32}
-    print(tl.load_data(name, 16, n_val=8, n_test=8, seed=0, **size).test.inputs.long().sum().item())
+    print(tl.load_data(name, 20, n_val=10, n_test=10, seed=0, **size).test.inputs.long().sum().item())
 torch.manual_seed(0)
 print(torch.rand(1).item())
 print(torch.rand(1, generator=torch.Generator().manual_seed(0)).item())

@@ -31,7 +31,8 @@ def provenance() -> dict[str, object]:
         "code": code.stdout.strip(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "machine": f"{os.cpu_count()} × {platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "machine": f"{os.cpu_count()} × {platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, "
+        f"{torch.get_num_threads()} thread(s)",
     }
 
 
