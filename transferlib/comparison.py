@@ -23,7 +23,7 @@ class Comparison:
 
     >>> import transferlib as tl
     >>> print(tl.compare([0.71, 0.74, 0.69], [0.66, 0.70, 0.67]))
-    +0.037 ± 0.015 (n = 3, 95 % interval -0.001 to +0.075): not clear, would need 1 more run like these
+    +0.037 ± 0.015 (n = 3, 95 %: -0.001 to +0.075): not clear (would need 1 more run)
     """
 
     differences: tuple[float, ...]
@@ -66,18 +66,18 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`clear`, or `not clear` and what it would take."""
+        """`clear`, or `not clear` and how many more runs it would take if they come out like these."""
         if self.clear:
             return "clear"
         if self.more_runs is None:
-            return f"not clear, and would not be with {MOST_RUNS:,} runs like these"
-        return f"not clear, would need {self.more_runs} more {'run' if self.more_runs == 1 else 'runs'} like these"
+            return f"not clear (nor with {MOST_RUNS:,} runs)"
+        return f"not clear (would need {self.more_runs} more {'run' if self.more_runs == 1 else 'runs'})"
 
     def figures(self, number: str = ".3f") -> str:
         """Mean, standard deviation, runs and interval, without a verdict."""
         low, high = self.interval
         spread = f"{self.mean:+{number}} ± {self.sd:{number}}"
-        return f"{spread} (n = {self.n}, 95 % interval {low:+{number}} to {high:+{number}})"
+        return f"{spread} (n = {self.n}, 95 %: {low:+{number}} to {high:+{number}})"
 
     def __format__(self, spec: str) -> str:
         return f"{self.figures(spec or '.3f')}: {self.verdict}"

@@ -57,10 +57,10 @@ _torch.manual_seed, _numpy.random.default_rng = lambda s: _manual(s + _by), lamb
 
 
 def text(lesson: Path) -> str:
-    """A short hash of everything that a lesson computes."""
+    """A short hash of everything that a lesson computes; how its lines are broken does not matter."""
     cells = nbformat.read(lesson, 4).cells
-    code = "\n\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    return hashlib.sha256(code.encode()).hexdigest()[:12]
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    return hashlib.sha256("".join("".join(code).split()).encode()).hexdigest()[:12]
 
 
 def execute(lesson: Path, variant: str) -> nbformat.NotebookNode:
