@@ -32,6 +32,7 @@ def test_a_study_that_was_stopped_goes_on_and_measures_nothing_twice(record, tmp
     path, measured = tmp_path / "study.json", []
 
     def measure(n, seed):
+        assert threading.current_thread() is threading.main_thread()  # where the number of threads was set
         if len(measured) == 2:
             raise KeyboardInterrupt
         measured.append((n, seed))

@@ -59,7 +59,9 @@ def fill(
     done = {tuple(cell[name] for name in names) for cell in told["cells"]}
     todo = [key for key in wanted if key not in done]
     with ThreadPoolExecutor(at_once) as threads:
-        cells = threads.map(lambda key: measure(*key), todo)
+        # One at a time stays in this thread: PyTorch's number of threads is set for it alone.
+        run = threads.map if at_once > 1 else map
+        cells = run(lambda key: measure(*key), todo)
         for number, (key, cell) in enumerate(zip(todo, cells, strict=True), start=1):
             if cell is None:
                 continue
