@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from transferlib.claims import MAY_FALL, fall_rates, read_claims, too_many_fell
+from transferlib.claims import MAY_FALL, fall_rates, news, read_claims, too_many_fell
 
 RECORD = Path(__file__).with_name("studies") / "replications.json"
 RATES = (
@@ -45,20 +45,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """How many hold, and what was measured where one does not."""
-    if not found:
-        return
-    fallen = [told for told in found if not told["holds"]]
-    terminalreporter.section("claims")
-    for told in fallen:
-        measured = "; ".join(piece["measured"] for piece in told["evidence"])
-        terminalreporter.write_line(
-            f"{told['lesson']}: {told['key']} ({told['firmly']}) does not hold here: {told['sentence']} "
-            f"Measured: {measured}"
-        )
-    if too_many_fell(found, RATES):
-        terminalreporter.write_line(
-            f"{len(fallen)} at once are more than chance makes plausible: something is broken. Open the lessons above."
-        )
-    terminalreporter.write_line(
-        f"{len(found) - len(fallen)} of {len(found)} claims hold here"
-    )
+    if found:
+        terminalreporter.section("claims")
+        for line in news(found, RATES):
+            terminalreporter.write_line(line)

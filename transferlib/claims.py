@@ -154,3 +154,20 @@ def too_many_fell(claims: Iterable[Mapping[str, Any]], rates: Mapping[str, float
         chances = np.convolve(chances, [1 - fall, fall])
         fell += not told["holds"]
     return bool(chances[fell:].sum() < 1e-3)
+
+
+def news(claims: Iterable[Mapping[str, Any]], rates: Mapping[str, float] = MAY_FALL) -> list[str]:
+    """What the end of a build or of a test run says: a line a fallen claim, whether that is too many, and the count.
+
+    claims: as from `read_claims`, each with its `lesson`.
+    """
+    told = list(claims)
+    fallen = [claim for claim in told if not claim["holds"]]
+    lines = [
+        f"{claim['lesson']}: {claim['key']} ({claim['firmly']}) does not hold here: {claim['sentence']} "
+        f"Measured: {'; '.join(piece['measured'] for piece in claim['evidence'])}"
+        for claim in fallen
+    ]
+    if too_many_fell(told, rates):
+        lines.append(f"{len(fallen)} at once are more than chance makes plausible: something is broken.")
+    return [*lines, f"{len(told) - len(fallen)} of {len(told)} claims hold here."] if told else []

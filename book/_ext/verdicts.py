@@ -21,7 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
-from transferlib.claims import MAY_FALL, fall_rates, read_claims, too_many_fell
+from transferlib.claims import MAY_FALL, fall_rates, news, read_claims, too_many_fell
 
 LOG = logging.getLogger(__name__)
 LESSON = re.compile(r"lessons/\d\d_\w+$")
@@ -69,19 +69,13 @@ def claims(app: Sphinx, env: BuildEnvironment) -> list[dict[str, Any]]:
 
 def judge(app: Sphinx, env: BuildEnvironment) -> None:
     """A warning, which fails the build, where too much fell; all that is to be said comes last."""
-    found, failed = claims(app, env), failures(env)
-    fallen = [told for told in found if not told["holds"]]
-    last = [explain(Path(app.srcdir, f"{name}.ipynb"), error) for name, error in failed.items()]
-    for told in fallen:
-        measured = "; ".join(piece["measured"] for piece in told["evidence"])
-        last.append(f"{told['lesson']}: does not hold here ({told['firmly']}): {told['sentence']}\n  {measured}")
     record = Path(app.srcdir, "lessons", "studies", "replications.json")
     rates = fall_rates(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else MAY_FALL
+    found = claims(app, env)
+    last = [explain(Path(app.srcdir, f"{name}.ipynb"), error) for name, error in failures(env).items()]
+    last += news(found, rates)
     if too_many_fell(found, rates):
-        last.append(f"{len(fallen)} fallen claims at once are more than chance makes plausible: something is broken.")
-        LOG.warning(last[-1])
-    if found:
-        last.append(f"{len(found) - len(fallen)} of {len(found)} claims hold here.")
+        LOG.warning(last[-2])
     if last:
         atexit.register(print, "\n" + "\n".join(last), flush=True)
 
