@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from transferlib.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike  # in full it is wider than a phone, in the reference
 
 MOST_RUNS = 10_000
 """Whoever would need more runs than this cannot be helped by running more."""
