@@ -20,13 +20,13 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 import transferlib as tl
-from transferlib import commands_train
+from transferlib.advice.plan import duration, plan
 from transferlib.cli import main
-from transferlib.commands_train import progress_line
-from transferlib.commands_use import KINDS, safe_cell
-from transferlib.data.images import decode
-from transferlib.plan import duration, plan
-from transferlib.report import finite
+from transferlib.cli import train as commands_train
+from transferlib.cli.report import finite
+from transferlib.cli.train import progress_line
+from transferlib.cli.use import KINDS, safe_cell
+from transferlib.data.own.images import load_image
 from transferlib.run import Epoch
 
 COMMAND = [sys.executable, "-m", "transferlib"]
@@ -149,7 +149,7 @@ def test_a_dry_run_tells_who_learns_how_fast_and_how_much_is_kept(photos, tmp_pa
     splits = tl.load_data("folder", path=photos, image_size=32)
     assert facts["steps"] == -(-len(splits.train) // strategy.batch_size)
     for planned, phase in zip(facts["phases"], strategy.phases, strict=True):
-        model.freeze_to(phase.frozen(5))
+        model.freeze_to(phase.frozen_below(5))
         assert list(planned["rates"].values()) == phase.rates(5)
         assert planned["parameters"] == sum(count for _, count, learns in model.parameter_table() if learns)
         assert planned["epochs"] == phase.epochs
@@ -176,7 +176,7 @@ def test_planning_leaves_the_model_as_it_was():
     assert planned.parameters["head"] == 258
     assert same(state, state_of(model))
     assert modes == [module.training for module in model.modules()]
-    assert model.frozen == 1
+    assert model.frozen_below == 1
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -341,7 +341,7 @@ def test_the_map_is_titled_with_class_and_probability_even_with_dollars(photos, 
     tl.save(small_model(), tmp_path / "run", classes=("$x^{$", "$$\\frac"), image_size=64)
     file = photos / "across" / "0.png"
     assert main(["predict", str(tmp_path / "run"), str(file), "--cam", str(tmp_path / "maps")]) == 0
-    shares = tl.predict(small_model(), decode(file, 64)[None])[0]
+    shares = tl.predict(small_model(), load_image(file, 64)[None])[0]
     best = int(shares.argmax())
     assert titles == [f"{('$x^{$', '$$' + chr(92) + 'frac')[best]}: {shares[best]:.3f}"]
 

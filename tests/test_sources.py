@@ -13,8 +13,9 @@ from local_server import serve
 from PIL import Image
 from scipy.io import savemat
 
-from transferlib.data import sources
-from transferlib.data.sources import dermamnist, digits, flowers102, oxford_pets
+from transferlib.data.builtin import public as sources
+from transferlib.data.builtin.digits import digits
+from transferlib.data.builtin.public import dermamnist, flowers102, oxford_pets
 from transferlib.errors import DataError, DownloadError
 
 PARTS = ("train", "val", "test")

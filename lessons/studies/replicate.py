@@ -26,7 +26,7 @@ import nbformat
 from nbclient import NotebookClient
 from record import Cell, fill, write
 
-from transferlib.claims import read_claims
+from transferlib.evidence.claims import read_claims
 
 STUDIES = Path(__file__).parent
 RESULT = STUDIES / "replications.json"

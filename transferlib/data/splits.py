@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from transferlib.errors import DataError
 
@@ -217,3 +218,13 @@ def _shares(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
         allowed = shares < counts if missing > 0 else shares > 1
         shares[np.argmax(np.where(allowed, missing * (exact - shares), -np.inf))] += missing
     return shares
+
+
+def resized(images: Tensor, image_size: int) -> Tensor:
+    """(N, 3, h, w) of 0…255 as uint8 (N, 3, image_size, image_size), bilinear, antialiased."""
+    out = torch.empty(len(images), 3, image_size, image_size, dtype=torch.uint8)
+    for start in range(0, len(images), 256):  # in pieces: floats take four times the memory
+        piece = images[start : start + 256].float()
+        piece = interpolate(piece, (image_size, image_size), mode="bilinear", antialias=True)
+        out[start : start + 256] = piece.round().clamp(0, 255)
+    return out
