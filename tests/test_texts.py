@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from local_server import serve
 
 import transferlib as tl
-from transferlib.data.builtin import texts
+from transferlib.data.builtin.public import SETS
 from transferlib.errors import DataError, DownloadError
 
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).filter(
@@ -135,9 +135,9 @@ def agnews(monkeypatch, tmp_path):
     monkeypatch.setenv("TRANSFERLIB_CACHE", str(tmp_path))
     files = {"train.csv": news("train", 80), "test.csv": news("test", 40) + news("train", 4)}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(texts, "AGNEWS", digests)
+    monkeypatch.setitem(SETS["agnews"], "files", digests)
     with serve(files) as server:
-        monkeypatch.setattr(texts, "AGNEWS_URL", server.url)
+        monkeypatch.setitem(SETS["agnews"], "url", f"{server.url}/{{file}}")
         yield server
 
 
@@ -153,6 +153,6 @@ def test_agnews_is_fetched_once_and_no_training_text_is_in_its_test(agnews):
 def test_a_file_that_is_not_agnews_is_refused(agnews, monkeypatch):
     content = b'"nine","a","b"\n'
     agnews.files["train.csv"] = content
-    monkeypatch.setitem(texts.AGNEWS, "train.csv", hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(SETS["agnews"]["files"], "train.csv", hashlib.sha256(content).hexdigest())
     with pytest.raises(DownloadError, match="not a file of AG News"):
         tl.load_data("agnews", 40)

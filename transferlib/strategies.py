@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CHOICES = {
+    "optimizer": ("adamw", "sgd"),
+    "schedule": ("cosine", "constant"),
+    "augment": (None, "none", "flip", "dihedral"),
+    "monitor": ("accuracy", "balanced_accuracy", "loss", "last"),
+}
+
+
+def _check(given: object, **rules: tuple[bool, str]) -> None:
+    """Raise TransferError for the first value that is not what it must be."""
+    for name, (good, must) in rules.items():
+        if not good:
+            raise TransferError(f"{name} must be {must}, not {getattr(given, name)!r}.")
+
+
 @dataclass(frozen=True)
 class Phase:
     """A stretch of training during which nothing about who learns changes.
@@ -37,23 +52,16 @@ class Phase:
     above: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, good in (
-            ("epochs", self.epochs, self.epochs >= 1),
-            ("learn", self.learn, self.learn is None or self.learn >= 0),
-            ("lr", self.lr, 0 < self.lr < float("inf")),
-            ("body", self.body, 0 < self.body <= 1),
-            ("decay", self.decay, 0 < self.decay <= 1),
-            ("above", self.above, self.above >= 0 and (self.above == 0 or self.learn != 0)),
-        ):
-            if not good:
-                wanted = {
-                    "epochs": "a whole number from 1",
-                    "learn": "None or a number from 0",
-                    "lr": "above 0",
-                    "above": "0 or more, with learn=1 or more below",
-                }
-                must = wanted.get(name, "above 0 and at most 1")
-                raise TransferError(f"a phase's {name} must be {must}, not {value}.")
+        share = "above 0 and at most 1"
+        _check(
+            self,
+            epochs=(self.epochs >= 1, "a whole number from 1"),
+            learn=(self.learn is None or self.learn >= 0, "None or a number from 0"),
+            lr=(0 < self.lr < float("inf"), "above 0"),
+            body=(0 < self.body <= 1, share),
+            decay=(0 < self.decay <= 1, share),
+            above=(self.above == 0 or (self.above > 0 and self.learn != 0), "0, or more with learn=1 or more below"),
+        )
 
     def frozen_below(self, stages: int) -> int:
         """How many of a network's `stages` are frozen in this phase, counted from the shallow end."""
@@ -114,30 +122,31 @@ class Strategy:
         return sum(phase.epochs for phase in self.phases)
 
     def __post_init__(self) -> None:
-        choices = {
-            "optimizer": ("adamw", "sgd"),
-            "schedule": ("cosine", "constant"),
-            "augment": (None, "none", "flip", "dihedral"),
-            "monitor": ("accuracy", "balanced_accuracy", "loss", "last"),
+        positive, share = "at least 1", "in [0, 1)"
+        one_of = {
+            name: (
+                getattr(self, name) in allowed or (name == "augment" and callable(self.augment)),
+                f"one of {allowed}",
+            )
+            for name, allowed in CHOICES.items()
         }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed and not (name == "augment" and callable(self.augment)):
-                raise TransferError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}.")
-        for name, least in (("batch_size", 1), ("views", 1), ("patience", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise TransferError(f"{name} must be at least {least}, not {value}.")
-        for name in ("momentum", "warmup", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise TransferError(f"{name} must be in [0, 1), not {getattr(self, name)}.")
-        if self.weight_decay < 0:
-            raise TransferError(f"weight_decay must not be negative, not {self.weight_decay}.")
+        _check(
+            self,
+            **one_of,
+            batch_size=(self.batch_size >= 1, positive),
+            views=(self.views is None or self.views >= 1, positive),
+            patience=(self.patience is None or self.patience >= 1, positive),
+            momentum=(0 <= self.momentum < 1, share),
+            warmup=(0 <= self.warmup < 1, share),
+            label_smoothing=(0 <= self.label_smoothing < 1, share),
+            weight_decay=(self.weight_decay >= 0, "0 or more"),
+        )
+        if not self.phases:
+            raise TransferError(f"strategy {self.name!r} has no phases.")
         if self.loss and (self.label_smoothing or self.class_weights is not None):
             raise TransferError("label_smoothing and class_weights belong to cross-entropy: build them into your loss.")
         if self.monitor == "last" and self.patience is not None:
             raise TransferError('patience waits for a better epoch, but monitor="last" takes each: give one of them.')
-        if not self.phases:
-            raise TransferError(f"strategy {self.name!r} has no phases.")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as numbers, strings, lists and dicts; a function of your own is its name."""

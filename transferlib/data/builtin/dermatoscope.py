@@ -1,8 +1,8 @@
 """A synthetic dermatoscope: skin lesions drawn from the signs by which dermatologists tell them apart.
 
 One idea: a lesion is a table of sign strengths, a class is a distribution over such tables
-(`CLASSES`), and one renderer draws any lesion from its signs. The classes differ in numbers
-only. Colour is a little optics: melanin and blood take light away from a pale skin
+(`CLASSES`, in dermatoscope.json), and one renderer draws any lesion from its signs. The classes
+differ in numbers only. Colour is a little optics: melanin and blood take light away from a pale skin
 (Beer-Lambert), and bluish haze and white keratin lie over it.
 
 The signs and the classes they speak for follow
@@ -19,7 +19,9 @@ The strengths are chosen by eye; they are no medical statistics.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
@@ -29,35 +31,10 @@ from scipy import ndimage
 Array = NDArray[np.float32]
 Signs = dict[str, float]
 
+_TABLE = Path(__file__).with_name("dermatoscope.json")
 # Range of each sign's strength, 0 none to about 1 strong. What falls below 0 counts as 0, so a range that
 # starts there leaves the sign out of some lesions; a sign that is not named is out of all.
-CLASSES: dict[str, dict[str, tuple[float, float]]] = {
-    "nevus": {
-        "size": (0.35, 0.85), "asymmetry": (0.0, 0.45), "border": (0.0, 0.5), "sharpness": (0.0, 0.7),
-        "pigment": (0.2, 1.0), "colours": (0.1, 0.5), "redness": (0.0, 0.3), "network": (-0.5, 1.0),
-        "globules": (-0.8, 1.0), "dots": (-0.6, 0.4),
-    },
-    "melanoma": {
-        "size": (0.45, 1.0), "asymmetry": (0.2, 1.0), "border": (0.2, 1.0), "sharpness": (0.2, 0.9),
-        "pigment": (0.35, 1.1), "colours": (0.3, 1.0), "redness": (0.0, 0.4), "network": (-0.6, 1.0),
-        "globules": (-1.2, 0.7), "dots": (-0.3, 1.0), "veil": (-0.5, 1.0), "scar": (-1.0, 1.0),
-    },
-    "seborrheic keratosis": {
-        "size": (0.4, 1.0), "asymmetry": (0.0, 0.7), "border": (0.1, 0.7), "sharpness": (0.5, 1.0),
-        "pigment": (0.15, 0.9), "colours": (0.1, 0.6), "redness": (0.0, 0.3), "ridges": (-0.3, 1.0),
-        "cysts": (-0.4, 1.0), "openings": (-0.5, 1.0), "veil": (-2.0, 0.4),
-    },
-    "basal cell carcinoma": {
-        "size": (0.35, 0.9), "asymmetry": (0.1, 0.8), "border": (0.1, 0.7), "sharpness": (0.0, 0.6),
-        "pigment": (-0.2, 0.5), "colours": (0.1, 0.8), "redness": (0.1, 0.5), "vessels": (-0.2, 1.0),
-        "nests": (-0.6, 1.0), "veil": (-1.0, 0.4), "scar": (-0.7, 0.7), "dots": (-1.0, 0.5),
-    },
-    "vascular lesion": {
-        "size": (0.3, 0.75), "asymmetry": (0.0, 0.5), "border": (0.0, 0.5), "sharpness": (0.3, 1.0),
-        "pigment": (-0.6, 0.7), "colours": (0.1, 0.6), "redness": (0.3, 1.0), "lacunae": (-0.2, 1.0),
-        "veil": (-0.8, 0.6),
-    },
-}  # fmt: skip
+CLASSES: dict[str, dict[str, list[float]]] = json.loads(_TABLE.read_text("utf-8"))
 ALL_SIGNS = tuple(dict.fromkeys(sign for ranges in CLASSES.values() for sign in ranges))
 
 # What melanin and blood take from red, green and blue light, and the colours of what lies over them.
@@ -107,7 +84,7 @@ def _cells(x: Array, y: Array, period: float) -> Array:
 
 
 def _tree(rng: Generator, most: int, share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (m, 2) and radii (m,) of three vessels that branch and thin: a share of `most` twigs."""
+    """Points (m, 2) and radii (m,) of three vessels that branch and thin: a share of `most` twigs and of their width."""
     points, radii = np.empty((most, 22, 2)), np.empty((most, 22))
     ends = [(rng.uniform(-0.8, 0.8, 2), rng.uniform(0, 2 * np.pi), 0.04) for _ in range(3)]
     for twig in range(most):
@@ -118,20 +95,20 @@ def _tree(rng: Generator, most: int, share: float) -> tuple[NDArray[np.float64],
         fork, bud = rng.uniform(0.3, 0.8), line[rng.integers(8, 22)]
         ends += [(line[-1], turns[-1] + fork, 0.72 * radius), (bud, turns[-1] - fork, 0.6 * radius)]
     count = round(most * min(share, 1.0))
-    return points[:count].reshape(-1, 2), radii[:count].ravel()
+    return points[:count].reshape(-1, 2), radii[:count].ravel() * (0.6 + 0.4 * share)
 
 
-def _scatter(
-    rng: Generator, most: int, share: float, spread: float, shift: float, radii: tuple[float, float]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (m, 2) in a disc of radius `spread`, pushed aside by `shift`, and their radii (m,): a share of `most`.
+def _spots(
+    rng: Generator, n: int, most: int, share: float, spread: float, shift: float, radii: tuple[float, float]
+) -> Array:
+    """Spots in a disc of radius `spread`, pushed aside by `shift`: coverage (n, n) by a share of `most`.
 
-    All are drawn and the first returned, so that a stronger sign adds spots and moves nothing else.
+    All are drawn and the first painted, so that a stronger sign adds spots and moves nothing else.
     """
     turn, far, side = rng.uniform(0, 2 * np.pi, most), np.sqrt(rng.random(most)), rng.uniform(0, 2 * np.pi)
     points = np.stack([far * np.cos(turn) + shift * np.cos(side), far * np.sin(turn) + shift * np.sin(side)], 1)
     count = round(most * min(share, 1.0))
-    return spread * points[:count], rng.uniform(*radii, most)[:count]
+    return _brush(n, REACH, spread * points[:count], rng.uniform(*radii, most)[:count])
 
 
 def draw_signs(name: str, rng: Generator) -> Signs:
@@ -171,21 +148,18 @@ def draw_lesion(signs: Signs, rng: Generator, n: int) -> Array:
     furrows = np.clip(1 - 1.8 * np.abs(_noise(rng, n, 13)), 0, 1)
     melanin = melanin * (1 + s["ridges"] * (1.1 * furrows - 0.45))
     for sign, count, radius, dose in SPOTS:
-        points, radii = _scatter(rng, count, s[sign], 0.85, 0.5 * s["asymmetry"], (0.6 * radius, 1.4 * radius))
-        melanin = melanin + dose * min(1.0, 2 * s[sign]) * _brush(n, REACH, points, radii)
+        spots = _spots(rng, n, count, s[sign], 0.85, 0.5 * s["asymmetry"], (0.6 * radius, 1.4 * radius))
+        melanin = melanin + dose * min(1.0, 2 * s[sign]) * spots
 
     # Structures of blood: arborising vessels, and lacunae between pale walls.
-    points, radii = _tree(rng, 27, s["vessels"])
-    vessels = min(1.0, 2.5 * s["vessels"]) * _brush(n, REACH, points, radii * (0.6 + 0.4 * s["vessels"]))
+    vessels = min(1.0, 2.5 * s["vessels"]) * _brush(n, REACH, *_tree(rng, 27, s["vessels"]))
     lakes = np.clip(2.4 * _cells(x, y, rng.uniform(0.4, 0.65)) - 0.3, 0, 1)
     blood = blood * (1 + s["lacunae"] * (1.6 * lakes - 0.7)) + 1.6 * vessels
 
     # What lies over both: blue-white veil and blue-grey nests; milia-like cysts and scars.
-    points, radii = _scatter(rng, 9, s["nests"], 0.7, 0.5 * s["asymmetry"], (0.07, 0.2))
-    nests = min(1.0, 3 * s["nests"]) * _brush(n, REACH, points, radii)
+    nests = min(1.0, 3 * s["nests"]) * _spots(rng, n, 9, s["nests"], 0.7, 0.5 * s["asymmetry"], (0.07, 0.2))
     veil = 0.7 * s["veil"] * np.clip(0.25 + 0.4 * _noise(rng, n, 5) + 0.08 * fine, 0, 1)
-    points, radii = _scatter(rng, 18, s["cysts"], 0.8, 0.0, (0.03, 0.08))
-    cysts = min(0.9, 2 * s["cysts"]) * _brush(n, REACH, points, radii)
+    cysts = min(0.9, 2 * s["cysts"]) * _spots(rng, n, 18, s["cysts"], 0.8, 0.0, (0.03, 0.08))
     scar = 0.6 * s["scar"] * np.clip(0.5 * _noise(rng, n, 5) + 0.08 * fine, 0, 1)
     melanin = melanin * (1 - 0.7 * scar) + 0.9 * nests
     layers = np.stack([melanin, blood, np.maximum(veil, 0.55 * nests), np.maximum(cysts, scar)])

@@ -26,11 +26,6 @@ def digits(
     train, val, test = (
         Split(resized(images[part], image_size), numbers[part], torch.from_numpy(part)) for part in parts
     )
-    return Splits(
-        *(train, val, test),
-        classes=tuple("0123456789"),
-        name="digits",
-        augment="none",
-        credits="Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0",
-        notes=("The writers are not recorded, so one hand may be in train and test.",),
-    )
+    credit = "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0"
+    note = "The writers are not recorded, so one hand may be in train and test."
+    return Splits(train, val, test, tuple("0123456789"), "digits", augment="none", credits=credit, notes=(note,))

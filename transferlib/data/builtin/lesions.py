@@ -44,34 +44,30 @@ def lesions(
     Raises DataError for a knob out of its range.
     """
     shares = dict.fromkeys(CLASSES, 1.0) | dict(imbalance or {})
-    need = (len(CLASSES) - 1) * photos_per_lesion + 1
-    least = min(n_train, n_val, n_test)
-    for good, problem in (
-        (image_size >= 32, f"image_size={image_size} is too small to show a lesion. Ask for 32 or more."),
-        (seed >= 0, f"seed={seed} is negative. Use 0, 1, 2, …"),
-        (photos_per_lesion >= 1, f"photos_per_lesion={photos_per_lesion} must be at least 1."),
-        (
-            least >= need,
-            f"a split of {least} photos, {photos_per_lesion} of each lesion, cannot hold all {len(CLASSES)} classes. "
-            f"Ask for at least {need} photos in each split, or for fewer photos_per_lesion.",
-        ),
-        (
-            set(shares) == set(CLASSES),
-            f"imbalance names unknown classes: {sorted(set(shares) - set(CLASSES))}. Choose from {list(CLASSES)}.",
-        ),
-        (
-            all(0 < share < np.inf for share in shares.values()),
-            f"imbalance={imbalance} must hold positive numbers. To make a class rare use a small one, such as 0.01.",
-        ),
-        (0 <= label_noise <= 1, f"label_noise={label_noise} is a share of the lesions. Use 0 to 1."),
-        (0 <= shortcut <= 1, f"shortcut={shortcut} is a probability. Use 0 (no shortcut) to 1 (perfect shortcut)."),
-        (
-            len(skin_tone) == 2 and 0 <= skin_tone[0] <= skin_tone[1] <= 1,
-            f"skin_tone={skin_tone} must be (palest, darkest) from 0 to 1, such as (0.0, 1.0).",
-        ),
-    ):
-        if not good:
-            raise DataError(f"lesions: {problem}")
+    k, least, problem = len(CLASSES), min(n_train, n_val, n_test), ""
+    need = (k - 1) * photos_per_lesion + 1
+    if image_size < 32:
+        problem = f"image_size={image_size} is too small to show a lesion. Ask for 32 or more."
+    elif seed < 0:
+        problem = f"seed={seed} is negative. Use 0, 1, 2, …"
+    elif photos_per_lesion < 1:
+        problem = f"photos_per_lesion={photos_per_lesion} must be at least 1."
+    elif least < need:
+        problem = f"a split of {least} photos, {photos_per_lesion} of each lesion, cannot hold all {k} classes. "
+        problem += f"Ask for at least {need} photos in each split, or for fewer photos_per_lesion."
+    elif unknown := sorted(set(shares) - set(CLASSES)):
+        problem = f"imbalance names unknown classes: {unknown}. Choose from {list(CLASSES)}."
+    elif not all(0 < share < np.inf for share in shares.values()):
+        problem = f"imbalance={imbalance} must hold positive numbers. "
+        problem += "To make a class rare use a small one, such as 0.01."
+    elif not 0 <= label_noise <= 1:
+        problem = f"label_noise={label_noise} is a share of the lesions. Use 0 to 1."
+    elif not 0 <= shortcut <= 1:
+        problem = f"shortcut={shortcut} is a probability. Use 0 (no shortcut) to 1 (perfect shortcut)."
+    elif len(skin_tone) != 2 or not 0 <= skin_tone[0] <= skin_tone[1] <= 1:
+        problem = f"skin_tone={skin_tone} must be (palest, darkest) from 0 to 1, such as (0.0, 1.0)."
+    if problem:
+        raise DataError(f"lesions: {problem}")
 
     parts = []
     for part, count in enumerate((n_train, n_val, n_test)):
@@ -84,14 +80,13 @@ def lesions(
                 rng = _rng(seed, part, lesion)
                 signs, tone = draw_signs(name, rng), rng.uniform(*skin_tone)
                 drawing = draw_lesion(signs, rng, 3 * image_size // 2)
+            rng = _rng(seed, part, lesion, view + 1)
             rulers = RULERS if part == 2 else RULERS * (1 - shortcut) + shortcut * (name == "melanoma")
-            images[photo] = photograph(
-                drawing, signs["size"], tone, _rng(seed, part, lesion, view + 1), image_size, rulers
-            )
+            images[photo] = photograph(drawing, signs["size"], tone, rng, image_size, rulers)
         if part == 0:
             rng = _rng(seed, 3)
             wrong = rng.permutation(len(labels))[: round(label_noise * len(labels))]
-            labels[wrong] = (labels[wrong] + rng.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)
+            labels[wrong] = (labels[wrong] + rng.integers(1, k, len(wrong))) % k
         lesion_of = np.arange(count) // photos_per_lesion
         parts.append(Split(*map(torch.from_numpy, (images, labels[lesion_of], 3 * lesion_of + part))))
     train, val, test = parts

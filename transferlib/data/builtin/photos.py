@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +28,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of
 
 
 def photos(
-    n_train: int = 160,
-    *,
-    image_size: int = 96,
-    seed: int = 0,
-    n_val: int = 160,
-    n_test: int = 512,
-    color: bool = False,
+    n_train: int = 160, *, image_size: int = 96, seed: int = 0, n_val: int = 160, n_test: int = 512, color: bool = False
 ) -> Splits:
     """Say which of 16 photographs a small patch was cut from: a cat, a cup of coffee, gravel, a retina …
 
@@ -59,19 +54,10 @@ def photos(
     if seed < 0:
         raise DataError(f"photos: seed={seed} is negative. Choose 0 or more.")
     train, val, test = (_split(role, n, image_size, seed, color) for role, n in enumerate((n_train, n_val, n_test)))
-    return Splits(
-        train,
-        val,
-        test,
-        CLASSES,
-        "photos",
-        augment="dihedral",
-        credits="\n".join(
-            ["Patches cut, rotated and relit from:"]
-            + [f"{name}: {photo.credit} ({Path(photo.file).name})" for name, photo in CREDITS.items()]
-        ),
-        notes=("Each class is one photograph: a high score means that its texture is known again, not its kind.",),
-    )
+    sources = [f"{name}: {photo.credit} ({Path(photo.file).name})" for name, photo in CREDITS.items()]
+    credit = "\n".join(["Patches cut, rotated and relit from:", *sources])
+    note = "Each class is one photograph: a high score means that its texture is known again, not its kind."
+    return Splits(train, val, test, CLASSES, "photos", augment="dihedral", credits=credit, notes=(note,))
 
 
 def _split(role: int, n: int, image_size: int, seed: int, color: bool) -> Split:
@@ -95,27 +81,23 @@ def _cells(width: int, height: int) -> list[tuple[int, Box]]:
     columns = max(ROLES, round(CELLS / rows))
     w, h = width / columns, height / rows
     inset = MARGIN * min(w, h)
-    return [
-        (
-            (row + column) % ROLES,
-            (column * w + inset, row * h + inset, (column + 1) * w - inset, (row + 1) * h - inset),
-        )
-        for row in range(rows)
-        for column in range(columns)
-    ]
+    cells = []
+    for row, column in product(range(rows), range(columns)):
+        box = (column * w + inset, row * h + inset, (column + 1) * w - inset, (row + 1) * h - inset)
+        cells.append(((row + column) % ROLES, box))
+    return cells
 
 
 def _textured(photo: Image.Image, boxes: list[Box], size: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """A patch that is not flat, and the index of its box; the least flat one of TRIES where there is none."""
-    best, where, spread = np.empty(0), 0, -1.0
+    tries = []
     for _ in range(TRIES):
         cell = int(rng.integers(len(boxes)))
         patch = _cut(photo, boxes[cell], size, rng)
-        if (std := float(patch.std())) > spread:
-            best, where, spread = patch, cell, std
-        if spread >= FLAT:
+        tries.append((patch, cell))
+        if patch.std() >= FLAT:
             break
-    return best, where
+    return max(tries, key=lambda tried: float(tried[0].std()))
 
 
 def _cut(photo: Image.Image, box: Box, size: int, rng: np.random.Generator) -> np.ndarray:

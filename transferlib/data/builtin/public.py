@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +13,17 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from transferlib.data.splits import Split, Splits, resized, split_by_group
+from transferlib.data.splits import Split, Splits, held_out_first, resized, split_by_group
 from transferlib.errors import DataError, DownloadError
 from transferlib.files.download import cache_dir, fetch, unpack
 from transferlib.files.whole import verify
 
-# MedMNIST publishes MD5 only (medmnist 3.0.2, medmnist/info.py). It finds damage, not forgery;
-# a forged file could hold wrong pictures but no code, since nothing is unpickled.
-DERMAMNIST_URL = "https://zenodo.org/records/10519652/files"
-DERMAMNIST = {
-    28: ("dermamnist.npz", "md5:0744692d530f8e62ec473284d019b0c7"),
-    64: ("dermamnist_64.npz", "md5:b70a2f5635c6199aeaa28c31d7202e1f"),
-    128: ("dermamnist_128.npz", "md5:2defd784463fa5243564e855ed717de1"),
-    224: ("dermamnist_224.npz", "md5:8974907d8e169bef5f5b96bc506ae45d"),
-}
-DERMAMNIST_CLASSES = (
-    "actinic keratoses and intraepithelial carcinoma",
-    "basal cell carcinoma",
-    "benign keratosis-like lesions",
-    "dermatofibroma",
-    "melanoma",
-    "melanocytic nevi",
-    "vascular lesions",
-)
-# The digests torchvision pins for the same files, MD5 again.
-FLOWERS102_URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
-FLOWERS102 = {
-    "102flowers.tgz": "md5:52808999861908f626f3c1f4e79d11fa",
-    "imagelabels.mat": "md5:e0620be6f572b9609742df49c70aed4d",
-    "setid.mat": "md5:a5357ecc9cb78c4bef273ce3793fc85c",
-}
-PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
-PETS = {
-    "images.tar.gz": "md5:5c4f3ee8e5d25df40f4fd59a7f44e54c",
-    "annotations.tar.gz": "md5:95a8c909bbe2e81eed6a22bccdf3f68f",
-}
+SETS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("public.json").read_text("utf-8"))
+"""What is known of each set, of AG News too: its address, its files and their digests, its credits; of two its classes.
+
+Of pictures the digests are MD5, as MedMNIST (medmnist 3.0.2, medmnist/info.py) and torchvision publish nothing better.
+It finds damage, not forgery; a forged file could hold wrong pictures but no code, since nothing is unpickled.
+"""
 
 
 def dermamnist(
@@ -66,14 +44,16 @@ def dermamnist(
     None looks in the cache and downloads what is missing (20 MB at 28 px … 1 GB at 224 px).
     Not for commercial use. Raises DownloadError when the file cannot be had or is damaged.
     """
-    size = size or next((s for s in DERMAMNIST if s >= image_size), max(DERMAMNIST))
-    if size not in DERMAMNIST:
-        raise DataError(f"dermamnist: there is no size {size}. Choose one of {list(DERMAMNIST)}.")
-    name, digest = DERMAMNIST[size]
-    path = Path(folder or cache_dir() / "dermamnist").expanduser() / name
+    digests = SETS["dermamnist"]["files"]
+    names = dict(zip((28, 64, 128, 224), digests, strict=True))
+    size = size or next((s for s in names if s >= image_size), max(names))
+    if size not in names:
+        raise DataError(f"dermamnist: there is no size {size}. Choose one of {list(names)}.")
+    path = Path(folder or cache_dir() / "dermamnist").expanduser() / names[size]
+    digest = digests[names[size]]
     if folder and path.exists() and not verify(path, digest):  # yours: never replaced
         raise DownloadError(f"{path} is damaged: its digest is not {digest}. Move it away to have it downloaded again.")
-    fetch(f"{DERMAMNIST_URL}/{name}?download=1", path, sha256=digest)
+    fetched("dermamnist", path)
     parts, first = [], 0
     try:
         with np.load(path, allow_pickle=False) as data:
@@ -90,19 +70,7 @@ def dermamnist(
         raise
     except (KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise DownloadError(f"{path} is not an official DermaMNIST file: {error}. Delete it and load again.") from error
-    train, val, test = parts
-    return Splits(
-        *(train, val, test),
-        classes=DERMAMNIST_CLASSES,
-        name="dermamnist",
-        augment="dihedral",
-        credits="DermaMNIST, MedMNIST v2 (Yang et al. 2023), from HAM10000 (Tschandl et al. 2018). "
-        "CC BY-NC 4.0: the licence forbids commercial use.",
-        notes=(
-            "The official split has photographs of the same lesion in train and test (Abhishek et al. 2025), "
-            "so its scores flatter; the file holds no lesion ids by which to repair it.",
-        ),
-    )
+    return credited("dermamnist", parts, SETS["dermamnist"]["classes"], "dihedral")
 
 
 def flowers102(
@@ -122,22 +90,15 @@ def flowers102(
 
     root = cache_dir() / "flowers102"
     base = root / "flowers-102"
-    _fetch_folder(FLOWERS102_URL, "102flowers.tgz", FLOWERS102, base / "jpg")
-    for name in ("imagelabels.mat", "setid.mat"):
-        fetch(f"{FLOWERS102_URL}/{name}", base / name, sha256=FLOWERS102[name])
+    _unpacked("flowers102", "102flowers.tgz", base / "jpg")
+    for file in ("imagelabels.mat", "setid.mat"):
+        fetched("flowers102", base / file)
     parts, first = [], 0
     for part, n in (("train", n_train), ("val", n_val), ("test", n_test)):
         data = _open(Flowers102, root, part)
         parts.append(_decoded(data, _some(np.array(data._labels), n, seed), image_size, first))
         first += len(data)
-    train, val, test = parts
-    return Splits(
-        *(train, val, test),
-        classes=tuple(Flowers102.classes),
-        name="flowers102",
-        credits="Oxford 102 Flowers, M.-E. Nilsback and A. Zisserman 2008. The authors state no licence; "
-        "the photographs are other people's: for research and teaching.",
-    )
+    return credited("flowers102", parts, Flowers102.classes)
 
 
 def oxford_pets(
@@ -153,20 +114,26 @@ def oxford_pets(
 
     root = cache_dir() / "oxford_pets"
     for folder in ("images", "annotations"):
-        _fetch_folder(PETS_URL, f"{folder}.tar.gz", PETS, root / "oxford-iiit-pet" / folder)
+        _unpacked("oxford_pets", f"{folder}.tar.gz", root / "oxford-iiit-pet" / folder)
     known, new = (_open(OxfordIIITPet, root, part) for part in ("trainval", "test"))
     labels = np.array(known._labels)
-    val = _some(labels, n_val, seed)
-    rest = np.setdiff1d(np.arange(len(labels)), val)
-    train = rest[_some(labels[rest], n_train, seed)]
-    return Splits(
-        train=_decoded(known, train, image_size),
-        val=_decoded(known, val, image_size),
-        test=_decoded(new, _some(np.array(new._labels), n_test, seed), image_size, len(known)),
-        classes=tuple(known.classes),
-        name="oxford_pets",
-        credits="Oxford-IIIT Pets, O. M. Parkhi et al. 2012, CC BY-SA 4.0; the photographs belong to their owners.",
-    )
+    train, val, _ = held_out_first(labels, np.arange(len(labels)), n_train, n_val, 0, seed=seed)
+    test = _some(np.array(new._labels), n_test, seed)
+    parts = [_decoded(known, index, image_size) for index in (train, val)]
+    return credited("oxford_pets", [*parts, _decoded(new, test, image_size, len(known))], known.classes)
+
+
+def fetched(name: str, path: Path) -> Path:
+    """Have the file of that name, of a set in `SETS`, at the path. Raises DownloadError."""
+    about = SETS[name]
+    return fetch(about["url"].format(file=path.name), path, sha256=about["files"][path.name])
+
+
+def credited(name: str, parts: Iterable[Split], classes: Sequence[str], augment: str = "flip") -> Splits:
+    """Train, val and test of a set in `SETS`, with its credits and notes."""
+    train, val, test = parts
+    credit, notes = SETS[name]["credits"], tuple(SETS[name].get("notes", ()))
+    return Splits(train, val, test, tuple(classes), name, augment, credits=credit, notes=notes)
 
 
 def _some(labels: np.ndarray, n: int | None, seed: int) -> np.ndarray:
@@ -180,10 +147,10 @@ def _split(images: Tensor, labels: np.ndarray, index: np.ndarray, first: int = 0
     return Split(images, torch.from_numpy(labels[index]).long(), torch.from_numpy(first + index).long())
 
 
-def _fetch_folder(url: str, name: str, digests: dict[str, str], folder: Path) -> None:
-    """Have the archive `url/name`, which holds one folder, unpacked as `folder`; the archive is not kept."""
+def _unpacked(name: str, file: str, folder: Path) -> None:
+    """Have the archive `file`, which holds one folder, unpacked as `folder`; the archive is not kept."""
     if not folder.exists():
-        archive = fetch(f"{url}/{name}", folder.parent / name, sha256=digests[name])
+        archive = fetched(name, folder.parent / file)
         unpack(archive, folder, top=folder.name)
         archive.unlink()
 

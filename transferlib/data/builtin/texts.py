@@ -7,17 +7,11 @@ from importlib.resources import files
 
 import numpy as np
 
-from transferlib.data.own.texts import Tabs, drawn, groups_of, named_rows, split_of
+from transferlib.data.builtin.public import SETS, credited, fetched
+from transferlib.data.own.texts import Row, Tabs, drawn, groups_of, named_rows, split_of
 from transferlib.data.splits import Splits, held_out_first, split_by_group
 from transferlib.errors import DownloadError
-from transferlib.files.download import cache_dir, fetch
-
-AGNEWS_URL = "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/master/data/ag_news_csv"
-AGNEWS = {
-    "train.csv": "76a0a2d2f92b286371fe4d4044640910a04a803fdd2538e0f3f29a5c6f6b672e",
-    "test.csv": "521465c2428ed7f02f8d6db6ffdd4b5447c1c701962353eb2c40d548c3c85699",
-}
-AGNEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
+from transferlib.files.download import cache_dir
 
 
 def triage(n_train: int | None = 160, *, seed: int = 0, n_val: int = 120, n_test: int = 200) -> Splits:
@@ -43,23 +37,21 @@ def agnews(n_train: int | None = None, *, seed: int = 0, n_val: int = 1_000, n_t
     val is drawn from the official training part; n_train: None takes the rest of it. n_test: a
     stratified part of the official test split; None takes all of it. Raises DownloadError.
     """
-    parts = []
-    for name, digest in AGNEWS.items():
-        path = fetch(f"{AGNEWS_URL}/{name}", cache_dir() / "agnews" / name, sha256=digest)
+    topics = SETS["agnews"]["classes"]
+    rows: list[Row] = []
+    for name in SETS["agnews"]["files"]:
+        path = fetched("agnews", cache_dir() / "agnews" / name)
+        first = len(rows)  # of this part, in the end of the test part
         try:
             with path.open(encoding="utf-8", newline="") as file:
-                parts.append([(AGNEWS_CLASSES[int(row[0]) - 1], f"{row[1]}. {row[2]}") for row in csv.reader(file)])
+                rows += [(topics[int(row[0]) - 1], f"{row[1]}. {row[2]}") for row in csv.reader(file)]
         except (ValueError, IndexError, csv.Error) as error:
             raise DownloadError(f"{path} is not a file of AG News: {error}. Delete it and load again.") from error
-    rows, labels = parts[0] + parts[1], np.array([AGNEWS_CLASSES.index(name) for name, _ in parts[0] + parts[1]])
-    first = len(parts[0])
-    groups = groups_of(rows)
+    labels, groups = np.array([topics.index(name) for name, _ in rows]), groups_of(rows)
     new = ~np.isin(groups[first:], groups[:first])  # a text that is in the training part is no test
     test = first + np.flatnonzero(new)
     if n_test is not None:
         test = test[split_by_group(labels[test], groups[test], (n_test,), seed=seed)[0]]
-    known = np.arange(first)
-    chosen = (*held_out_first(labels[known], groups[known], n_train, n_val, 0, seed=seed)[:2], test)
-    train, val, test_part = (split_of(rows, labels, groups, part) for part in chosen)
-    credit = "AG News, X. Zhang, J. Zhao and Y. LeCun 2015, from A. Gulli's corpus: for research, not for commerce."
-    return Splits(train, val, test_part, AGNEWS_CLASSES, "agnews", augment="none", credits=credit)
+    train, val, _ = held_out_first(labels[:first], groups[:first], n_train, n_val, 0, seed=seed)
+    parts = [split_of(rows, labels, groups, part) for part in (train, val, test)]
+    return credited("agnews", parts, topics, "none")

@@ -7,8 +7,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+
+from scipy.cluster.hierarchy import DisjointSet
 
 from transferlib.data.own.scan import Item, Scan
 from transferlib.errors import DataError
@@ -21,20 +22,16 @@ EXAMPLES = 3
 class Cleaned:
     """What can be used of a scan, and in words what cannot.
 
-    groups: one number an item. left_out: one text a reason. fatal: why nothing can be done at all, if so.
+    groups: one number an item. counts: how many unrelated images of each (class, part) there are. left_out: one text
+    a reason. fatal: why nothing can be done at all, if so.
     """
 
-    items: tuple[Item, ...]
-    groups: tuple[int, ...]
-    classes: tuple[str, ...]
-    left_out: tuple[str, ...]
+    items: list[Item]
+    groups: list[int]
+    classes: list[str]
+    counts: Counter[tuple[str, str]]
+    left_out: list[str]
     fatal: str
-
-    @cached_property
-    def counts(self) -> Counter[tuple[str, str]]:
-        """How many unrelated images of each (class, part) there are."""
-        pairs = zip(self.items, self.groups, strict=True)
-        return Counter((label, part) for label, part, _ in {(item.label, item.part, group) for item, group in pairs})
 
 
 def clean(found: Scan, groups: GroupRule = None) -> Cleaned:
@@ -43,58 +40,52 @@ def clean(found: Scan, groups: GroupRule = None) -> Cleaned:
     Of identical files with two labels all go. Of related files (identical, or of one group) in two of train,
     val and test, those farther from the test go: the test set is never thinned to save the training set.
     """
-    left_out: list[str] = []
-    items = found.readable
-    if broken := [item.error for item in found.items if item.error]:
-        left_out.append(f"{number(len(broken), 'file')} that cannot be read: {some(broken)}")
-
-    if doubtful := conflicts(items):
-        left_out.append(
-            f"{number(len(doubtful), 'group')} of identical files with two different labels: {some_pairs(doubtful)}"
-        )
-        drop = {item for group in doubtful for item in group}
-        items = [item for item in items if item not in drop]
-
+    items, left_out = sound(found.items)
     ids = group_ids(items, groups)
-    if leaks := crossing(items, ids):
+    if leaks := across(by_key(items, ids.get)):
         kind = "identical files" if groups is None else "related files"
-        parts = "/".join(found.called(part).rstrip("/") for part in found.parts)
+        parts = "/".join(folder.name for folder in found.parts.values())
         left_out.append(f"{number(len(leaks), 'group')} of {kind} across {parts}: {some_pairs(leaks)}")
         drop = {item for group in leaks for item in group if _rank(item) < _rank(group[-1])}
-        ids = [group for item, group in zip(items, ids, strict=True) if item not in drop]
         items = [item for item in items if item not in drop]
 
+    counts = Counter((label, part) for label, part, _ in {(item.label, item.part, ids[item]) for item in items})
     names = sorted({name for part in found.classes.values() for name in part})
-    usable = Cleaned(tuple(items), tuple(ids), tuple(names), (), "")
-    small = {label: reason for label in names if (reason := _too_few(found, usable, label))}
+    small = [name for name in names if any(counts[name, part] < found.needs(part) for part in found.parts)]
     if small:
-        listed = some([f"{label!r} has {reason}" for label, reason in small.items()])
+        listed = some([_too_few(found, counts, name) for name in small])
         then = ", after that," if left_out else ""
         left_out.append(f"{number(len(small), 'class', 'classes')} too small{then} to be in every split: {listed}")
-    keep = [i for i, item in enumerate(items) if item.label not in small]
-    return Cleaned(
-        tuple(items[i] for i in keep),
-        tuple(ids[i] for i in keep),
-        tuple(label for label in names if label not in small),
-        tuple(left_out),
-        _fatal(found, names, len(names) - len(small)),
-    )
+    classes = [name for name in names if name not in small]
+    items = [item for item in items if item.label not in small]
+    return Cleaned(items, [ids[item] for item in items], classes, counts, left_out, _fatal(found, names, len(classes)))
+
+
+def sound(items: Iterable[Item]) -> tuple[list[Item], list[str]]:
+    """Leave out broken files and identical files with two labels; what remains, and in words what does not."""
+    left_out = []
+    if broken := [item.error for item in items if item.error]:
+        left_out.append(f"{number(len(broken), 'file')} that cannot be read: {some(broken)}")
+    readable = [item for item in items if not item.error]
+    doubtful = two_labels(copies(readable))
+    if doubtful:
+        what = "of identical files with two different labels"
+        left_out.append(f"{number(len(doubtful), 'group')} {what}: {some_pairs(doubtful)}")
+    drop = {item for group in doubtful for item in group}
+    return [item for item in readable if item not in drop], left_out
+
+
+def by_key(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
+    """The items in groups that share a key, in the order of their first."""
+    found: dict[Hashable, list[Item]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return list(found.values())
 
 
 def copies(items: Iterable[Item]) -> list[list[Item]]:
     """Groups of two or more identical files (same SHA-256)."""
-    items = list(items)
-    return _alike(items, [item.sha256 for item in items])
-
-
-def conflicts(items: Iterable[Item]) -> list[list[Item]]:
-    """Groups of identical files with more than one label; the first and the last of each group differ in it."""
-    return two_labels(copies(items))
-
-
-def crossing(items: Iterable[Item], ids: Iterable[Hashable]) -> list[list[Item]]:
-    """Groups (one id an item) in more than one of train, val and test; the last of each is nearest to the test."""
-    return across(_alike(items, ids))
+    return [group for group in by_key(items, lambda item: item.sha256) if len(group) > 1]
 
 
 def two_labels(groups: Iterable[list[Item]]) -> list[list[Item]]:
@@ -109,40 +100,15 @@ def across(groups: Iterable[list[Item]]) -> list[list[Item]]:
     return [group for group in ordered if group[0].part != group[-1].part]
 
 
-def group_ids(items: Iterable[Item], groups: GroupRule = None) -> list[int]:
+def group_ids(items: Sequence[Item], groups: GroupRule = None) -> dict[Item, int]:
     """Number the groups: files are related if they are identical, or if `groups` gives them the same id."""
     rule = _rule(groups)
-    items = list(items)
-    joined = Joined(len(items))
-    first: dict[Hashable, int] = {}
-    for i, item in enumerate(items):
-        for key in [("sha256", item.sha256)] + ([("id", rule(item))] if rule else []):
-            joined.join(i, first.setdefault(key, i))
-    return joined.tops()
-
-
-class Joined:
-    """The numbers from 0 to n - 1 in groups that grow together; each is called by its smallest number."""
-
-    def __init__(self, n: int) -> None:
-        self._parent = list(range(n))
-
-    def top(self, i: int) -> int:
-        """The smallest number in the group of i."""
-        parent = self._parent
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    def join(self, i: int, j: int) -> None:
-        """Make one group of those of i and j."""
-        one, other = sorted((self.top(i), self.top(j)))
-        self._parent[other] = one
-
-    def tops(self) -> list[int]:
-        """The group of each number."""
-        return [self.top(i) for i in range(len(self._parent))]
+    related = DisjointSet(items)
+    first: dict[Hashable, Item] = {}
+    for item in items:
+        for key in (("sha256", item.sha256), ("id", rule(item))):
+            related.merge(item, first.setdefault(key, item))
+    return {item: i for i, group in enumerate(related.subsets()) for item in group}
 
 
 def number(n: int, one: str, many: str = "") -> str:
@@ -161,14 +127,10 @@ def some_pairs(groups: Sequence[Sequence[Item]]) -> str:
     return some([f"{group[0].name!r} and {group[-1].name!r}" for group in groups])
 
 
-def _too_few(found: Scan, usable: Cleaned, label: str) -> str:
-    have = {part: usable.counts[label, part] for part in found.parts}
-    if all(n >= found.needs(part) for part, n in have.items()):
-        return ""
-    return " and ".join(
-        f"{number(n, 'unrelated image')} in {found.called(part)} ({found.needs(part)} needed)"
-        for part, n in have.items()
-    )
+def _too_few(found: Scan, counts: Counter[tuple[str, str]], name: str) -> str:
+    have = {part: number(counts[name, part], "unrelated image") for part in found.parts}
+    said = [f"{n} in {found.called(part)} ({found.needs(part)} needed)" for part, n in have.items()]
+    return f"{name!r} has {' and '.join(said)}"
 
 
 def _fatal(found: Scan, names: Sequence[str], left: int) -> str:
@@ -176,19 +138,20 @@ def _fatal(found: Scan, names: Sequence[str], left: int) -> str:
     if left >= 2:
         return ""
     if not found.items:
-        loose = sum(reason == "not in a class folder" for _, reason in found.ignored)
+        loose = list(found.ignored.values()).count("not in a class folder")
         seen = f"{number(loose, 'file')} but no class folder with images" if loose else "no images"
         return f"{root!r} holds {seen}. Sort the images into one folder for each class: <folder>/<class>/*.jpg."
     if len(names) == 1:
-        inner = next((found.root / names[0]).glob("*/"), None) if "" in found.parts else None
-        hint = f" Perhaps you mean {os.fspath(found.root / names[0])!r}?" if inner else ""
+        inner = found.root / names[0]
+        hint = f" Perhaps you mean {os.fspath(inner)!r}?" if "" in found.parts and any(inner.glob("*/")) else ""
         return f"{root!r} holds a single class, {names[0]!r}. A classifier needs at least two.{hint}"
     return f"{root!r} has {number(left, 'usable class', 'usable classes')} of {len(names)}. A classifier needs two."
 
 
-def _rule(groups: GroupRule) -> Callable[[Item], str] | None:
+def _rule(groups: GroupRule) -> Callable[[Item], str]:
+    """The id of an item; without a rule its own hash, which relates nothing but copies."""
     if groups is None:
-        return None
+        return lambda item: item.sha256
     if not isinstance(groups, str):
         return lambda item: str(groups(item.path))
     try:
@@ -205,13 +168,6 @@ def _rule(groups: GroupRule) -> Callable[[Item], str] | None:
         return str(hit[1])
 
     return match
-
-
-def _alike(items: Iterable[Item], keys: Iterable[Hashable]) -> list[list[Item]]:
-    found: dict[Hashable, list[Item]] = defaultdict(list)
-    for item, key in zip(items, keys, strict=True):
-        found[key].append(item)
-    return [group for group in found.values() if len(group) > 1]
 
 
 def _rank(item: Item) -> int:

@@ -44,13 +44,17 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """All files of a folder. `parts` maps each part to its folder, `classes` each part to its class folders."""
+    """All files of a folder.
+
+    `parts` maps each part to its folder, `classes` each part to its class folders, `ignored` each entry that was passed
+    over to the reason.
+    """
 
     root: Path
     parts: dict[str, Path]
     classes: dict[str, tuple[str, ...]]
     items: tuple[Item, ...]
-    ignored: tuple[tuple[str, str], ...]
+    ignored: dict[str, str]
 
     @property
     def readable(self) -> list[Item]:
@@ -76,18 +80,18 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
     root = Path(path)
     if image_size is not None and image_size < 1:
         raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
-    ignored: dict[str, str] = {}
+    ignored: dict[Path, str] = {}
     try:
         if not root.is_dir():
             what = "is a file, not a folder" if root.is_file() else "is not a folder that can be found"
             raise DataError(f"{os.fspath(path)!r} {what}. Give a folder with one folder of images for each class.")
         parts = _parts(root, ignored, train)
-        tops = {part: _folders(folder, root, ignored) for part, folder in parts.items()}
+        tops = {part: _folders(folder, ignored) for part, folder in parts.items()}
         todo = [
-            Item(file, _name(file, root), part, top.name)
+            Item(file, file.relative_to(root).as_posix(), part, top.name)
             for part in tops
             for top in tops[part]
-            for file in _files(top, root, ignored)
+            for file in _files(top, ignored)
         ]
     except OSError as error:
         raise DataError(
@@ -97,19 +101,19 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes outside the interpreter lock
         items = tuple(pool.map(lambda item: _load(item, image_size), todo))
     classes = {part: tuple(top.name for top in tops[part]) for part in tops}
-    return Scan(root, parts, classes, items, tuple(sorted(ignored.items())))
+    reasons = sorted((entry.relative_to(root).as_posix(), why) for entry, why in ignored.items())
+    return Scan(root, parts, classes, items, dict(reasons))
 
 
-def _parts(root: Path, ignored: dict[str, str], train: bool) -> dict[str, Path]:
+def _parts(root: Path, ignored: dict[Path, str], train: bool) -> dict[str, Path]:
     """The folders train, val and test in their usual spellings; {"": root} where the classes lie in root itself.
 
     A folder that holds no folders is no part: "train" may be a class, beside "bus".
     """
-    top = _folders(root, root, {})
+    top = _folders(root, {})
     parts: dict[str, Path] = {}
     for folder in top:
-        part = PARTS.get(folder.name.casefold())
-        if part and _folders(folder, root, {}):
+        if (part := PARTS.get(folder.name.casefold())) and _folders(folder, {}):
             if part in parts:
                 raise DataError(
                     f"{os.fspath(root)!r} holds both {parts[part].name!r} and {folder.name!r}, and both say {part!r}. "
@@ -119,28 +123,26 @@ def _parts(root: Path, ignored: dict[str, str], train: bool) -> dict[str, Path]:
     alone = bool(parts) and len(parts) == len(top) and not train
     if "train" not in parts and not alone:
         return {"": root}
-    for entry in sorted(root.iterdir()):
-        if entry not in parts.values():
-            ignored[_name(entry, root)] = "beside train, val and test, and none of them"
+    ignored.update(dict.fromkeys({*root.iterdir()} - {*parts.values()}, "beside train, val and test, and none of them"))
     return {part: parts[part] for part in ("train", "val", "test") if part in parts}
 
 
-def _folders(top: Path, root: Path, ignored: dict[str, str]) -> list[Path]:
+def _folders(top: Path, ignored: dict[Path, str]) -> list[Path]:
     """The visible folders in `top`, sorted; anything else is noted."""
     folders = []
     for entry in sorted(top.iterdir()):
         if _hidden(entry):
-            ignored[_name(entry, root)] = "hidden"
+            ignored[entry] = "hidden"
         elif not entry.is_dir():
-            ignored[_name(entry, root)] = "not in a class folder"
-        elif entry.is_symlink() and root.resolve().is_relative_to(entry.resolve()):
-            ignored[_name(entry, root)] = "a link that leads back here"
+            ignored[entry] = "not in a class folder"
+        elif entry.is_symlink() and top.resolve().is_relative_to(entry.resolve()):
+            ignored[entry] = "a link that leads back here"
         else:
             folders.append(entry)
     return folders
 
 
-def _files(top: Path, root: Path, ignored: dict[str, str]) -> Iterator[Path]:
+def _files(top: Path, ignored: dict[Path, str]) -> Iterator[Path]:
     """The files at any depth that are named like images, sorted by folder and name; anything else is noted."""
 
     def stop(error: OSError) -> None:
@@ -150,15 +152,15 @@ def _files(top: Path, root: Path, ignored: dict[str, str]) -> Iterator[Path]:
         for name in list(folders):
             entry = Path(where, name)
             if _hidden(entry) or entry.is_symlink():
-                ignored[_name(entry, root)] = "hidden" if _hidden(entry) else "a link to a folder, not followed"
+                ignored[entry] = "hidden" if _hidden(entry) else "a link to a folder, not followed"
                 folders.remove(name)
         folders.sort()
         for name in sorted(files):
             entry = Path(where, name)
             if _hidden(entry):
-                ignored[_name(entry, root)] = "hidden"
+                ignored[entry] = "hidden"
             elif entry.suffix.lower() not in SUFFIXES:
-                ignored[_name(entry, root)] = "not named like an image"
+                ignored[entry] = "not named like an image"
             else:
                 yield entry
 
@@ -167,23 +169,11 @@ def _hidden(entry: Path) -> bool:
     return entry.name.startswith(".") or entry.name.casefold() in {"__macosx", "thumbs.db", "desktop.ini"}
 
 
-def _name(entry: Path, root: Path) -> str:
-    return entry.relative_to(root).as_posix()
-
-
 def _load(item: Item, image_size: int | None) -> Item:
     try:
         data = read(item.path, name=item.name)
         picture = decode_image(data, image_size or LOOK, name=item.name)
     except DataError as error:
         return replace(item, error=str(error))
-    item = replace(
-        item,
-        sha256=hashlib.sha256(data).hexdigest(),
-        size=picture.size,
-        mode=picture.mode,
-        turned=picture.turned,
-    )
-    if image_size is None:
-        return replace(item, thumb=thumbnail(picture.pixels))
-    return replace(item, pixels=picture.pixels)
+    item = replace(item, sha256=hashlib.sha256(data).hexdigest(), **picture._asdict())
+    return item if image_size else replace(item, pixels=None, thumb=thumbnail(picture.pixels))
