@@ -99,9 +99,9 @@ def test_the_metadata_name_classes_and_preprocessing(exported):
 def test_a_file_that_differs_is_not_left_behind(tmp_path, monkeypatch):
     original = export._graph
 
-    def spoilt(onnx_module, served, *rest):
+    def spoilt(served, *rest):
         wrong = tl.TransferModel("small_cnn", num_classes=2, pretrained=False, seed=9)
-        return original(onnx_module, export._Probabilities(wrong).eval(), *rest)
+        return original(torch.nn.Sequential(wrong, torch.nn.Softmax(1)).eval(), *rest)
 
     monkeypatch.setattr(export, "_graph", spoilt)
     with pytest.raises(TransferError, match=r"differ.*Nothing was written"):

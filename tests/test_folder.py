@@ -302,6 +302,13 @@ def test_broken_file_is_refused_or_left_out_loudly(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links as on POSIX")
+def test_a_link_from_a_part_to_itself_is_no_class(tmp_path: Path) -> None:
+    tree(tmp_path, parts=("train", "val", "test"))
+    (tmp_path / "train" / "up").symlink_to(tmp_path / "train", target_is_directory=True)
+    assert quietly(tmp_path).classes == ("ant", "bee")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links as on POSIX")
 def test_links_in_a_loop_end(tmp_path: Path) -> None:
     tree(tmp_path)
     (tmp_path / "back").symlink_to(tmp_path, target_is_directory=True)

@@ -167,7 +167,11 @@ def distil(told: dict) -> dict:
             name: [cells[name][seed]["accuracy"] for seed in seeds] for name in names
         }
         places.append({"data": data, "similarity": about, "accuracies": accuracies})
-    return {"command": told["command"], "measured": told["measured"][-1], "places": places}
+    return {
+        "command": told["command"],
+        "measured": told["measured"][-1],
+        "places": places,
+    }
 
 
 def main() -> None:

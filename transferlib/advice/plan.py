@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from transferlib.features import keepable, no_room, prefix, suffix
 from transferlib.model import TransferModel
 from transferlib.strategies import Phase, Strategy
 from transferlib.training import begin, update
+
+Device = str | torch.device | None
 
 
 @dataclass(frozen=True)
@@ -60,33 +62,27 @@ class Plan:
         lines += [f"  {name:10s} {count:12,}" for name, count in self.parameters.items()]
         for number, phase in enumerate(self.phases, start=1):
             kept = f"; cache {phase.cache_bytes / 1e6:.1f} MB" if phase.cache_bytes else ""
-            lines.append(
-                f"phase {number}: {phase.epochs} epochs of {self.steps} steps of {self.batch_size} images, "
-                f"{phase.parameters:,} parameters learn{kept}; about {duration(phase.seconds)}"
-            )
             rates = [f"{name} {f'{rate:.2g}' if rate else 'frozen'}" for name, rate in phase.rates.items()]
-            lines.append(f"  learning rates: {', '.join(rates)}")
+            lines += [
+                f"phase {number}: {phase.epochs} epochs of {self.steps} steps of {self.batch_size} images, "
+                f"{phase.parameters:,} parameters learn{kept}; about {duration(phase.seconds)}",
+                f"  learning rates: {', '.join(rates)}",
+            ]
         lines.append(f"about {duration(self.seconds)} altogether, from one measured step and forward pass a phase")
         return "\n".join(lines)
 
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: "8 s", "3 min 20 s", "2 h 5 min"; at least "1 s"."""
-    whole = max(round(seconds), 1)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    minutes, rest = divmod(max(round(seconds), 1), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def plan(
-    model: TransferModel,
-    splits: Splits,
-    strategy: Strategy,
-    *,
-    device: str | torch.device | None = None,
-    cache: str | Path | None = None,
+    model: TransferModel, splits: Splits, strategy: Strategy, *, device: Device = None, cache: str | Path | None = None
 ) -> Plan:
     """Say what `fit` would do: who learns how fast, what is kept, and about how long it takes.
 
@@ -96,44 +92,44 @@ def plan(
     """
     keeping = Keeping(Path(cache) if cache else None)
     one = Processes(device, count=1)
+    steps = math.ceil(len(splits.train) / strategy.batch_size)
     with torch.random.fork_rng():
         state = begin(copy.deepcopy(model), splits, strategy, seed=0, processes=one, precision="fp32", keeping=keeping)
-        phases = tuple(_phase(state, phase) for phase in strategy.phases)
+        phases = tuple(_phase(state, phase, steps) for phase in strategy.phases)
         images = state.train.inputs[: strategy.batch_size]
         forward = _seconds(lambda: state.model(images)) / len(images)
-    sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
     return Plan(
         strategy.name,
         model.backbone,
         splits.name,
-        sizes,
+        {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
         strategy.batch_size,
-        math.ceil(len(splits.train) / strategy.batch_size),
+        steps,
         {name: count for name, count, _ in model.parameter_table()},
         phases,
         sum(phase.seconds for phase in phases) + forward * len(splits.test),
     )
 
 
-def _phase(state: State, phase: Phase) -> PhasePlan:
+def _phase(state: State, phase: Phase, steps: int) -> PhasePlan:
     model = state.model.freeze_to(phase.frozen_below(len(state.model.stages)), above=phase.above)
-    views, kept = keepable(state)
-    kept *= not no_room(kept, state.keeping.folder)
-    images, labels = (part[: state.strategy.batch_size] for part in (state.train.inputs, state.train.labels))
+    batch = state.train[: state.strategy.batch_size]
     before, learner = prefix(model, model.frozen_below), suffix(model, model.frozen_below)
     with torch.no_grad():
-        inputs = before(images)
-        frozen = _seconds(lambda: before(images)) if model.frozen_below else 0.0
-        forward = _seconds(lambda: cast(Tensor, learner(inputs)))
+        inputs = before(batch.inputs)
+        frozen = _seconds(lambda: before(batch.inputs))
+        forward = _seconds(lambda: learner(inputs))
     model.train()
-    step = _seconds(lambda: update(state, learner, inputs, labels))  # the rates are still zero: nothing moves
+    step = _seconds(lambda: update(state, learner, inputs, batch.labels))  # the rates are still zero: nothing moves
     model.eval()
-    n_val, steps = len(state.val) / len(images), math.ceil(len(state.train) / state.strategy.batch_size)
-    seconds = phase.epochs * (step * steps + forward * n_val)
-    seconds += frozen * (views * len(state.train) / len(images) + n_val if kept else phase.epochs * (steps + n_val))
-    rates = dict(zip([*model.stage_names, "head"], phase.rates(len(model.stages)), strict=True))
-    learning = sum(count for _, count, learns in model.parameter_table() if learns)
-    return PhasePlan(phase.epochs, rates, learning, kept, seconds)
+    views, kept = keepable(state)
+    kept *= not no_room(kept, state.keeping.folder)
+    n_train, n_val = len(state.train) / len(batch), len(state.val) / len(batch)
+    below = views * n_train + n_val if kept else phase.epochs * (steps + n_val)  # batches through what is frozen
+    seconds = phase.epochs * (step * steps + forward * n_val) + frozen * below
+    table = model.parameter_table()
+    rates = {name: rate for (name, _, _), rate in zip(table, phase.rates(len(model.stages)), strict=True)}
+    return PhasePlan(phase.epochs, rates, sum(count for _, count, learns in table if learns), kept, seconds)
 
 
 def _seconds(action: Callable[[], Tensor]) -> float:

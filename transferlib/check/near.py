@@ -29,7 +29,6 @@ CROPS = (0.02, 0.04, 0.06, 0.08, 0.1)  # shares of the side that may have been c
 _CHUNK = 2048  # thumbnails, or pairs of them, looked at together: 8 MB an array
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 Bits = NDArray[np.uint64]
 
 
@@ -55,7 +54,7 @@ def perceptual_hash(thumbs: NDArray[np.uint8]) -> Bits:
     return np.concatenate(hashes)
 
 
-def close_pairs(hashes: Bits) -> Ints:
+def close_pairs(hashes: Bits) -> NDArray[np.int64]:
     """All pairs (P, 2) of hashes (N,) that differ in at most 11 of 64 bits, each once, the closest first.
 
     All are compared with all: 100,000 hashes take some seconds. In a crowd each is paired with the 32 closest of
@@ -93,11 +92,14 @@ def near_copies(items: Sequence[Item]) -> list[list[Item]]:
 def agree(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether thumbnails (N, 32, 32) show the same fine structure, perhaps slightly cropped: N answers."""
     whole, whole_other = _structure(one), _structure(other)
-    found = [_correlation(whole, whole_other)]
+    found = _correlation(whole, whole_other)
     for crop in _CROPPED:
-        found.append(_correlation(_structure(crop @ one @ crop.T), whole_other))
-        found.append(_correlation(whole, _structure(crop @ other @ crop.T)))
-    return np.asarray(np.max(found, axis=0) >= AGREEMENT)
+        todo = np.flatnonzero(found < AGREEMENT)
+        found[todo] = np.maximum(
+            _correlation(_structure(crop @ one[todo] @ crop.T), whole_other[todo]),
+            _correlation(whole[todo], _structure(crop @ other[todo] @ crop.T)),
+        )
+    return np.asarray(found >= AGREEMENT)
 
 
 def _fine(thumbs: NDArray[Any]) -> Floats:

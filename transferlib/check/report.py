@@ -8,18 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 from transferlib.check.near import near_copies
-from transferlib.data.own.clean import (
-    EXAMPLES,
-    GroupRule,
-    across,
-    clean,
-    conflicts,
-    copies,
-    crossing,
-    group_ids,
-    number,
-    two_labels,
-)
+from transferlib.data.own.clean import EXAMPLES, GroupRule, across, by_key, clean, copies, group_ids, number, two_labels
 from transferlib.data.own.scan import Item, scan
 from transferlib.errors import DataError
 
@@ -77,54 +66,62 @@ class Report:
         """All findings as a JSON object."""
         return json.dumps({"ok": self.ok, **asdict(self)}, indent=2)
 
-    def __str__(self) -> str:
-        parts = list(self.counts)
-        names = sorted({name for part in parts for name in self.counts[part]})
-        head = ["class", *(part or "images" for part in parts), *(f"{part} usable".strip() for part in parts)]
-        table = [
-            [plain(name), *(str(self.counts[p].get(name, 0)) for p in parts), *(self._usable(name, p) for p in parts)]
-            for name in names
+    def table(self) -> list[list[str]]:
+        """The images and the usable images of each class in each part, between a head and a total."""
+        names = sorted({name for there in self.counts.values() for name in there})
+        columns = {part or "images": {**dict.fromkeys(names, 0), **there} for part, there in self.counts.items()}
+        columns |= {f"{part} usable".strip(): there for part, there in self.usable.items()}
+        rows = [[plain(name), *(str(there.get(name, "left out")) for there in columns.values())] for name in names]
+        return [["class", *columns], *rows, ["total", *(str(sum(there.values())) for there in columns.values())]]
+
+    def lists(self) -> list[tuple[str, list[str]]]:
+        """The findings on single files and classes: a title, and each in words."""
+        modes = {name: mode for mode, names in self.odd_modes.items() for name in names}
+        return [
+            ("broken files", list(self.broken.values())),
+            (f"classes with fewer than {FEW} images", [f"{k!r}: {counted(where)}" for k, where in self.tiny.items()]),
+            (f"images with a shorter side under {SMALL * self.image_size:g} pixels", _explained(self.small)),
+            (f"images more than {NARROW:g} times as long as wide", _explained(self.narrow)),
+            ("images of an unusual pixel mode", _explained(modes)),
+            ("images that EXIF turns", [repr(name) for name in self.turned]),
+            ("ignored entries", _explained(self.ignored)),
         ]
-        total = [sum(side[part].values()) for side in (self.counts, self.usable) for part in parts]
-        lines = [f"{self.path!r}: {number(sum(total[: len(parts)]), 'readable image')}, {len(names)} classes", ""]
-        lines += _table([head, *table, ["total", *map(str, total)]]) if names else []
-        lines += [""]
-        lines += _section("broken files", list(self.broken.values()))
-        lines += _section("groups of identical files", [_files(group) for group in self.copies])
-        lines += _section("… with two labels", [_files(group) for group in self.two_labels])
-        lines += _section("groups across train, val, test", [_files(group) for group in self.crossing])
-        lines += _section("groups of near copies (look at them)", [_files(group, "~") for group in self.near])
-        lines += _section("… with two labels", [_files(group, "~") for group in self.near_two_labels])
-        lines += _section("… across train, val, test", [_files(group, "~") for group in self.near_crossing])
-        tiny = [f"{name!r}: {counted(where)}" for name, where in self.tiny.items()]
-        lines += _section(f"classes with fewer than {FEW} images", tiny)
-        size = f"images with a shorter side under {SMALL * self.image_size:g} pixels"
-        lines += _section(size, [f"{name!r} ({shape})" for name, shape in self.small.items()])
-        narrow = [f"{name!r} ({shape})" for name, shape in self.narrow.items()]
-        lines += _section(f"images more than {NARROW:g} times as long as wide", narrow)
-        odd = [f"{name!r} ({mode})" for mode, names in self.odd_modes.items() for name in names]
-        lines += _section("images of an unusual pixel mode", odd)
-        lines += _section("images that EXIF turns", [repr(name) for name in self.turned])
-        lines += _section("ignored entries", [f"{name!r} ({reason})" for name, reason in self.ignored.items()])
+
+    def __str__(self) -> str:
+        table = self.table()
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [f"{self.path!r}: {number(sum(self.modes.values()), 'readable image')}, {len(table) - 2} classes", ""]
+        for name, *numbers in table:
+            lines.append("  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]))
+        broken, *others = self.lists()
+        sections = [
+            broken,
+            ("groups of identical files", _files(self.copies)),
+            ("… with two labels", _files(self.two_labels)),
+            ("groups across train, val, test", _files(self.crossing)),
+            ("groups of near copies (look at them)", _files(self.near, "~")),
+            ("… with two labels", _files(self.near_two_labels, "~")),
+            ("… across train, val, test", _files(self.near_crossing, "~")),
+            *others,
+        ]
+        lines.append("")
+        for title, entries in sections:
+            lines += [f"{title}: {len(entries):,}", *(f"    {entry}" for entry in entries[:EXAMPLES])]
+            lines += [f"    … and {len(entries) - EXAMPLES:,} more"] if len(entries) > EXAMPLES else []
         lines += [f"pixel modes: {counted(self.modes) or 'none'}", f"sizes: {self._size_range()}", ""]
         if self.ok:
             doubt = " Look at the near copies with two labels, or across train, val and test, before you trust a score."
-            suspicion = doubt * bool(self.near_two_labels or self.near_crossing)
-            return "\n".join([*lines, f"Ready to be loaded.{suspicion}"])
-        lines += ["Must be seen to before loading:"]
-        lines += [f"- {text}." for text in self.left_out]
-        lines += [f"- {self.fatal}"] if self.fatal else ['on_bad="skip" leaves all this out.']
+            lines += ["Ready to be loaded." + doubt * bool(self.near_two_labels or self.near_crossing)]
+        else:
+            lines += ["Must be seen to before loading:", *(f"- {text}." for text in self.left_out)]
+            lines += [f"- {self.fatal}" if self.fatal else 'on_bad="skip" leaves all this out.']
         return "\n".join(lines)
-
-    def _usable(self, name: str, part: str) -> str:
-        return str(self.usable[part].get(name, "left out"))
 
     def _size_range(self) -> str:
         if len(self.sizes) < 2:
             return next(iter(self.sizes), "none")
-        by_area = sorted(self.sizes, key=lambda text: [int(side) for side in text.split("×")])
-        shortest = sorted(min(map(int, size.split("×"))) for size in by_area)
-        return f"{len(self.sizes)} different, shorter side {shortest[0]} to {shortest[-1]} pixels"
+        shorter = [min(map(int, size.split("×"))) for size in self.sizes]
+        return f"{len(self.sizes)} different, shorter side {min(shorter)} to {max(shorter)} pixels"
 
 
 def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None, image_size: int = 224) -> Report:
@@ -139,41 +136,35 @@ def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None, imag
     cleaned = clean(found, groups)
     items = found.readable
     alike = near_copies(items)
-    modes = Counter(item.mode for item in items)
-    names = {found.called(part) if part else "": part for part in found.parts}
-    counts, usable, tiny = {}, {}, {}
-    for shown, part in names.items():
-        present = Counter(item.label for item in items if item.part == part)
-        counts[shown] = {label: present[label] for label in found.classes[part]}
-        usable[shown] = {label: cleaned.counts[label, part] for label in cleaned.classes}
-    for label in cleaned.classes:
-        if few := {part or "images": usable[part][label] for part in usable if usable[part][label] < FEW}:
-            tiny[label] = few
+    by_mode = sorted(by_key(items, lambda item: item.mode), key=len, reverse=True)
+    present = Counter((item.label, item.part) for item in items)
+    called = {part: found.called(part) if part else "" for part in found.parts}
+    usable = {called[part]: {name: cleaned.counts[name, part] for name in cleaned.classes} for part in found.parts}
+    few = {
+        name: {part or "images": numbers[name] for part, numbers in usable.items() if numbers[name] < FEW}
+        for name in cleaned.classes
+    }
     return Report(
         path=os.fspath(path),
-        counts=counts,
+        counts={called[part]: {name: present[name, part] for name in found.classes[part]} for part in found.parts},
         usable=usable,
         broken={item.name: item.error for item in found.items if item.error},
         copies=_names(copies(items)),
-        two_labels=_names(conflicts(items)),
-        crossing=_names(crossing(items, group_ids(items, groups))),
+        two_labels=_names(two_labels(copies(items))),
+        crossing=_names(across(by_key(items, group_ids(items, groups).get))),
         near=_names(alike),
         near_two_labels=_names(two_labels(alike)),
         near_crossing=_names(across(alike)),
         image_size=image_size,
         small={item.name: _shape(item) for item in items if min(item.size) < SMALL * image_size},
         narrow={item.name: _shape(item) for item in items if max(item.size) > NARROW * min(item.size)},
-        odd_modes={
-            mode: [item.name for item in items if item.mode == mode]
-            for mode in modes
-            if modes[mode] <= RARE * len(items)
-        },
+        odd_modes={same[0].mode: [item.name for item in same] for same in by_mode if len(same) <= RARE * len(items)},
         turned=[item.name for item in items if item.turned],
-        tiny=tiny,
-        modes=dict(modes.most_common()),
+        tiny={name: where for name, where in few.items() if where},
+        modes={same[0].mode: len(same) for same in by_mode},
         sizes=dict(Counter(map(_shape, items)).most_common()),
-        ignored=dict(found.ignored),
-        left_out=list(cleaned.left_out),
+        ignored=found.ignored,
+        left_out=cleaned.left_out,
         fatal=cleaned.fatal,
     )
 
@@ -191,24 +182,15 @@ def plain(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def _files(group: list[str], sign: str = "=") -> str:
-    rest = f" and {len(group) - EXAMPLES:,} more" if len(group) > EXAMPLES else ""
-    return f" {sign} ".join(map(repr, group[:EXAMPLES])) + rest
+def _explained(reasons: dict[str, str]) -> list[str]:
+    return [f"{name!r} ({reason})" for name, reason in reasons.items()]
+
+
+def _files(groups: list[list[str]], sign: str = "=") -> list[str]:
+    more = [f" and {len(group) - EXAMPLES:,} more" if len(group) > EXAMPLES else "" for group in groups]
+    return [f" {sign} ".join(map(repr, group[:EXAMPLES])) + rest for group, rest in zip(groups, more, strict=True)]
 
 
 def counted(numbers: dict[str, int]) -> str:
     """Names with their numbers: "RGB 23, L 1"."""
     return ", ".join(f"{name} {n:,}" for name, n in numbers.items())
-
-
-def _section(title: str, entries: list[str]) -> list[str]:
-    rest = [f"    … and {len(entries) - EXAMPLES:,} more"] if len(entries) > EXAMPLES else []
-    return [f"{title}: {len(entries):,}", *(f"    {entry}" for entry in entries[:EXAMPLES]), *rest]
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]

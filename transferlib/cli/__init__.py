@@ -6,6 +6,7 @@ arguments in `train`, `use` or `data`, which returns the exit code. To add one, 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_main:
             print(line, file=sys.stderr)
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: tell(f"note: {message}")
     log, notes = logging.getLogger("transferlib"), logging.StreamHandler(sys.stderr)
     notes.setFormatter(logging.Formatter("note: %(message)s"))

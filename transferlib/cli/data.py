@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from transferlib.check.page import place, write_page
-from transferlib.check.report import check_folder
+from transferlib.check.report import check_folder, plain
+from transferlib.cli.report import picture
 from transferlib.data import SOURCES
 from transferlib.data.load import load_data
 from transferlib.data.splits import Splits
@@ -36,14 +35,17 @@ def load_splits(args: argparse.Namespace) -> Splits:
     return load_data("folder", path=args.data, on_bad=args.on_bad, cache=args.cache, **options)
 
 
+def described(splits: Splits) -> str:
+    """The data in a line, and a note a line on what was done to them."""
+    return "\n".join([str(splits), *(f"note: {note}" for note in splits.notes)])
+
+
 def sheet(args: argparse.Namespace) -> int:
     """Draw the first 64 training images."""
     splits = load_splits(args)
     print(splits)
-    figure = Figure(figsize=(8, 8), layout="constrained")
-    axes = image_sheet(splits.train.images[:64], figure.subplots())
-    axes.set_title(f"{splits.name}: training images{' (synthetic)' * splits.synthetic}")
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out, dpi=150)
+    with picture(Path(args.out), (8, 8), dpi=150) as axes:
+        title = f"{plain(splits.name)}: training images{' (synthetic)' * splits.synthetic}"
+        image_sheet(splits.train.images[:64], axes).set_title(title, parse_math=False)
     print(f"{splits.credits}\nwritten to {args.out}")
     return 0

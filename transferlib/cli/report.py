@@ -4,53 +4,51 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import platform
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transferlib import plots
+from transferlib.check.report import plain
 from transferlib.data.splits import Splits
+from transferlib.errors import TransferError
 from transferlib.evaluation import Scores
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
 from transferlib.run import Run
+from transferlib.ship.card import markdown
 
-README = """# {strategy} of {backbone} on {data}
-
-Test accuracy {accuracy:.3f} on {images} images; `metrics.json` has intervals, the table by class,
-every epoch, the settings and the versions.{synthetic}
-
-Load the model:
-
-```python
-import transferlib as tl
-
-model, facts = tl.load({path})
-probabilities = tl.predict(model, images)  # images: uint8, (N, 3, {size}, {size})
-```
-
-or, from a terminal:
-
-    transferlib predict {argument} photo.jpg
-
-Take it elsewhere, as ONNX:
-
-    transferlib export {argument} model.onnx
-"""
+README = Path(__file__).with_name("readme.md.jinja")
 
 
 def finite(value: Any) -> Any:
     """Lists, dicts and values with None for what JSON has no number for: nan and the infinities."""
-    if isinstance(value, dict):
-        return {name: finite(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.loads(json.dumps(value), parse_constant=lambda name: None)
+
+
+def to_json(value: Any) -> str:
+    """JSON that every reader takes: null for what is no number."""
+    return json.dumps(finite(value), indent=2)
+
+
+@contextmanager
+def picture(path: Path, size: tuple[float, float] = (6.4, 4.4), dpi: int = 120) -> Iterator[Axes]:
+    """Axes to draw on. The picture is then written, whole or not at all, in the format that the name ends with."""
+    figure, kind = Figure(size, layout="constrained"), path.suffix[1:].lower() or "png"
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise TransferError(f"{path}: the name of a picture ends with .png, .pdf or .svg.")
+    yield figure.subplots()
+    content = io.BytesIO()
+    figure.savefig(content, dpi=dpi, format=kind)
+    write_whole(path, content.getvalue())
 
 
 def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, scores: Scores) -> dict[str, Any]:
@@ -65,32 +63,22 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.platform()},
     }
     facts: dict[str, Any] = finite(recorded)
-    text = README.format(
-        strategy=run.strategy.name.capitalize(),
-        backbone=run.backbone,
-        data=splits.name,
-        accuracy=scores.accuracy,
-        images=len(scores.labels),
-        synthetic="\n\nThe images are synthetic." if splits.synthetic else "",
-        path=json.dumps(folder.as_posix()),
-        argument=shlex.quote(folder.as_posix()),
-        size=splits.test.images.shape[-1],
-    )
-    write_whole(folder / "metrics.json", json.dumps(facts, indent=2).encode())
+    path = folder.as_posix()
+    text = markdown(README, run=run, splits=splits, scores=scores, folder=path, argument=shlex.quote(path))
+    write_whole(folder / "metrics.json", to_json(facts).encode())
     write_whole(folder / "README.md", text.encode())
-    for name, figure in _figures(model, splits, run, scores).items():
-        picture = io.BytesIO()
-        figure.savefig(picture, dpi=120)
-        write_whole(folder / f"{name}.png", picture.getvalue())
+    shown = replace(splits, name=_literal(splits.name), classes=tuple(map(_literal, splits.classes)))
+    with picture(folder / "curves.png") as axes:
+        plots.learning_curves(run, axes).set_title(f"{run.strategy.name}: the dot is the epoch that was kept")
+        plots.mark_source(axes, shown)
+    with picture(folder / "confusion.png") as axes:
+        plots.confusion(scores, axes, shown.classes).set_title(f"{len(scores.labels)} test images")
+        plots.mark_source(axes, shown)
+    with picture(folder / "schedule.png") as axes:
+        plots.schedule(run.strategy, model, axes).set_title("who learns how fast")
     return facts
 
 
-def _figures(model: TransferModel, splits: Splits, run: Run, scores: Scores) -> dict[str, Figure]:
-    figures = {name: Figure(figsize=(6.4, 4.4), layout="constrained") for name in ("curves", "confusion", "schedule")}
-    axes = {name: figure.subplots() for name, figure in figures.items()}
-    plots.learning_curves(run, axes["curves"]).set_title(f"{run.strategy.name}: the dot is the epoch that was kept")
-    plots.confusion(scores, axes["confusion"], splits.classes).set_title(f"{len(scores.labels)} test images")
-    plots.schedule(run.strategy, model, axes["schedule"]).set_title("who learns how fast")
-    for name in ("curves", "confusion"):
-        plots.mark_source(axes[name], splits)
-    return figures
+def _literal(name: str) -> str:
+    """A name as matplotlib can draw it: bytes that are no text escaped, dollars no formula."""
+    return plain(name).replace("$", r"\$")

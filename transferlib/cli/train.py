@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import shutil
 import sys
-from functools import partial
 from pathlib import Path
 
 from transferlib.advice.advise import advise as advice_on
 from transferlib.advice.plan import duration, plan
-from transferlib.cli.data import load_splits
+from transferlib.cli.data import described, load_splits
 from transferlib.cli.parser import STRATEGIES
-from transferlib.cli.report import finite, write_report
-from transferlib.data.splits import Splits
+from transferlib.cli.report import to_json, write_report
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import Processes
 from transferlib.errors import TransferError
 from transferlib.evaluation import Scores, evaluate, metric_name
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, TrainingInterrupted
-from transferlib.strategies import Strategy
 from transferlib.training import fit
 
 SAVE_EVERY = 10.0  # seconds between two savings of an unfinished run
+DRY_RUN = "dry run: nothing was trained, fetched or written; random weights stood in for the pretrained ones"
 
 
 def train(args: argparse.Namespace) -> int:
     """Train, score and save a model with its report; with --dry-run only say what that would be."""
-    out, processes = Path(args.out), Processes(args.device)
+    out, is_main = Path(args.out), Processes(args.device).is_main
     progress = out / "progress"
-    _check_place(out, progress, args)
-    # With --json, standard output holds the JSON object and nothing else.
-    say = partial(print, file=sys.stderr if args.json else sys.stdout, flush=True) if processes.is_main else _silent
+    if not args.dry_run:
+        _check_place(out, progress, args)
+
+    def say(line: object) -> None:
+        # With --json, standard output holds the JSON object and nothing else.
+        if is_main:
+            print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
+
     splits = load_splits(args)
-    say(splits)
-    for note in splits.notes:
-        say(f"note: {note}")
+    say(described(splits))
     options = {"epochs": args.epochs, "lr": args.lr, "patience": args.patience, "batch_size": args.batch_size}
     strategy = STRATEGIES[args.strategy](**{name: value for name, value in options.items() if value is not None})
+    # To plan needs no pretrained weights: random ones cost the same time and no download.
+    pretrained = strategy.pretrained and not args.dry_run
+    model = TransferModel(args.backbone, len(splits.classes), pretrained=pretrained, seed=args.seed)
     if args.dry_run:
-        return _dry_run(args, splits, strategy) if processes.is_main else 0
-    model = TransferModel(args.backbone, len(splits.classes), pretrained=strategy.pretrained, seed=args.seed)
+        if is_main:
+            planned = plan(model, splits, strategy, device=args.device, cache=args.cache)
+            print(to_json(planned.to_dict()) if args.json else f"{planned}\n{DRY_RUN}")
+        return 0
     interrupted = False
     try:
         run = fit(
@@ -66,47 +71,29 @@ def train(args: argparse.Namespace) -> int:
         say(f"interrupted: keeping the weights of epoch {run.best_epoch}")
         if progress.exists():
             say("the same command with --resume goes on after the last epoch that was saved")
-    if not processes.is_main:
-        return 130 if interrupted else 0
-    scores = evaluate(model, splits.test, splits.classes)
-    checkpoints.save(model, out, classes=splits.classes, image_size=args.image_size)
-    facts = write_report(out, model, splits, run, scores)
-    if not interrupted:
-        shutil.rmtree(progress, ignore_errors=True)
-    say(f"test: {score_line(scores)}")
-    say(f"written to {out}: metrics.json, figures, the model, and README.md, which says how to load it")
-    if args.json:
-        print(json.dumps({"out": str(out), "interrupted": interrupted, **facts}, indent=2))
+    if is_main:
+        scores = evaluate(model, splits.test, splits.classes)
+        checkpoints.save(model, out, classes=splits.classes, image_size=args.image_size)
+        facts = write_report(out, model, splits, run, scores)
+        if not interrupted:
+            shutil.rmtree(progress, ignore_errors=True)
+        say(f"test: {score_line(scores)}")
+        say(f"written to {out}: metrics.json, figures, the model, and README.md, which says how to load it")
+        if args.json:
+            print(to_json({"out": str(out), "interrupted": interrupted, **facts}))
     return 130 if interrupted else 0
 
 
 def _check_place(out: Path, progress: Path, args: argparse.Namespace) -> None:
     """Refuse to write over a model or an unfinished run, unless told to."""
-    if args.dry_run or (args.resume and progress.exists()):
+    if args.resume and progress.exists():
         return
-    if not args.overwrite:
-        if (out / "model.json").exists():
-            raise TransferError(f"{out} already holds a model: choose another --out, or allow --overwrite.")
-        if progress.exists():
-            raise TransferError(f"{out} holds a run that was interrupted: go on with --resume, or allow --overwrite.")
+    if args.overwrite:
+        shutil.rmtree(progress, ignore_errors=True)
+    elif (out / "model.json").exists():
+        raise TransferError(f"{out} already holds a model: choose another --out, or allow --overwrite.")
     elif progress.exists():
-        shutil.rmtree(progress)
-
-
-def _silent(*_: object) -> None:
-    """What the other processes say."""
-
-
-def _dry_run(args: argparse.Namespace, splits: Splits, strategy: Strategy) -> int:
-    # Random weights cost the same time and need no download.
-    model = TransferModel(args.backbone, len(splits.classes), pretrained=False, seed=args.seed)
-    planned = plan(model, splits, strategy, device=args.device, cache=args.cache)
-    if args.json:
-        print(json.dumps(finite(planned.to_dict()), indent=2))
-    else:
-        print(planned)
-        print("dry run: nothing was trained, fetched or written; random weights stood in for the pretrained ones")
-    return 0
+        raise TransferError(f"{out} holds a run that was interrupted: go on with --resume, or allow --overwrite.")
 
 
 def progress_line(epoch: Epoch, epochs: int, images: int) -> str:
@@ -131,13 +118,10 @@ def advise(args: argparse.Namespace) -> int:
     splits = load_splits(args)
     advice = advice_on(splits, TransferModel(args.backbone, len(splits.classes)), budget=args.budget)
     if args.json:
-        print(json.dumps(finite(advice.to_dict()), indent=2))
+        print(to_json(advice.to_dict()))
         return 0
-    print(splits)
-    for note in splits.notes:
-        print(f"note: {note}")
     strategy = next(name for name, make in STRATEGIES.items() if make().name == advice.strategy.name)
     options = ("--strategy", strategy, "--epochs", str(advice.strategy.epochs), "--backbone", advice.backbone)
     command = shlex.join(("transferlib", "train", args.data, *options, "--out", "run"))
-    print(f"{advice}\n\nto do that, with your other options: {command}")
+    print(f"{described(splits)}\n{advice}\n\nto do that, with your other options: {command}")
     return 0

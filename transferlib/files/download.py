@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import http.client
 import os
-import stat
+import shutil
 import sys
 import tarfile
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from stat import S_ISLNK
 
 from transferlib.errors import DownloadError
 from transferlib.files.whole import parse_digest, replacing, verify
@@ -25,12 +25,10 @@ TIMEOUT = 30.0  # seconds without an answer
 
 def cache_dir() -> Path:
     """Where downloads are kept: $TRANSFERLIB_CACHE, or `transferlib` in the platform's cache folder."""
-    if own := os.environ.get("TRANSFERLIB_CACHE"):
-        return Path(own).expanduser()
-    variable, usual = {"win32": ("LOCALAPPDATA", "~/AppData/Local"), "darwin": ("", "~/Library/Caches")}.get(
-        sys.platform, ("XDG_CACHE_HOME", "~/.cache")
-    )
-    return Path(os.environ.get(variable) or usual).expanduser() / "transferlib"
+    other = {"win32": ("LOCALAPPDATA", "~/AppData/Local"), "darwin": ("", "~/Library/Caches")}
+    variable, usual = other.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
+    folder = Path(os.environ.get(variable) or usual) / "transferlib"
+    return Path(os.environ.get("TRANSFERLIB_CACHE") or folder).expanduser()
 
 
 def fetch(url: str, path: Path | str, *, sha256: str, timeout: float = TIMEOUT) -> Path:
@@ -65,8 +63,7 @@ def _receive(url: str, part: Path, timeout: float) -> None:
         raise DownloadError("only http and https addresses are allowed")
     request = urllib.request.Request(url, headers={"User-Agent": "transferlib"})
     with urllib.request.urlopen(request, timeout=timeout) as answer, part.open("wb") as file:
-        while chunk := answer.read(CHUNK):
-            file.write(chunk)
+        shutil.copyfileobj(answer, file, CHUNK)
         length, size = answer.headers.get("Content-Length"), file.tell()
     if length is not None and size != int(length):
         raise DownloadError(f"the connection ended after {size:,} of {int(length):,} bytes")
@@ -89,10 +86,8 @@ def unpack(archive: Path | str, folder: Path | str, *, top: str = "", max_bytes:
             target = Path(temporary) / "unpacked"
             if zipfile.is_zipfile(archive):
                 with zipfile.ZipFile(archive) as packed:
-                    _check(
-                        ((i.filename, i.file_size, not stat.S_ISLNK(i.external_attr >> 16)) for i in packed.infolist()),
-                        max_bytes,
-                    )
+                    found = [(i.filename, i.file_size, not S_ISLNK(i.external_attr >> 16)) for i in packed.infolist()]
+                    _check(found, max_bytes)
                     packed.extractall(target)
             else:
                 with tarfile.open(archive) as tarred:
@@ -102,9 +97,8 @@ def unpack(archive: Path | str, folder: Path | str, *, top: str = "", max_bytes:
                         pass  # to the end, where gzip keeps its checksum
             (target / top).replace(folder)
     except (OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-        raise DownloadError(
-            f"{archive} could not be unpacked to {folder}: {error}. Delete it and try again."
-        ) from error
+        problem = f"{archive} could not be unpacked to {folder}: {error}"
+        raise DownloadError(f"{problem}. Delete it and try again.") from error
     return folder
 
 

@@ -10,10 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as from_bytes
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from transferlib.errors import CheckpointError
@@ -28,7 +26,7 @@ def save_tensors(folder: Path, name: str, tensors: dict[str, Tensor], facts: dic
     The JSON is the commit: a save that is cut short leaves the previous pair or none. Raises
     CheckpointError when the disk is full or the folder cannot be written.
     """
-    content = to_bytes({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+    content = safetensors.torch.save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
     facts = {**facts, "file": f"{name}-{digest[:16]}.safetensors", "sha256": digest}
     write_whole(folder / facts["file"], content)
@@ -58,15 +56,13 @@ def load_tensors(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, 
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{weights}: the weights cannot be read ({reason}). Copy the whole folder.") from None
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != facts.get("sha256"):
-        raise CheckpointError(
-            f"{weights}: truncated or changed (SHA-256 {digest[:12]}…, expected {str(facts.get('sha256'))[:12]}…). "
-            "Copy or save it again."
-        )
+    digest, wanted = hashlib.sha256(content).hexdigest(), str(facts.get("sha256"))
+    if digest != wanted:
+        why = f"SHA-256 {digest[:12]}…, expected {wanted[:12]}…"
+        raise CheckpointError(f"{weights}: truncated or changed ({why}). Copy or save it again.")
     try:
-        return from_bytes(content), facts
-    except SafetensorError as error:
+        return safetensors.torch.load(content), facts
+    except safetensors.SafetensorError as error:
         raise CheckpointError(f"{weights}: not a safetensors file ({error}). Pickles are refused.") from None
 
 

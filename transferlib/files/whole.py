@@ -43,10 +43,8 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise CheckpointError(
-            f"{path}: could not be written ({error.strerror or error}). What was there is untouched; free some space "
-            "or choose another folder."
-        ) from error
+        remedy = "What was there is untouched; free some space or choose another folder."
+        raise CheckpointError(f"{path}: could not be written ({error.strerror or error}). {remedy}") from error
 
 
 def digest_of(path: Path, algorithm: str = "sha256") -> str:

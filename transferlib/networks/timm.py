@@ -22,9 +22,8 @@ def build(name: str, pretrained: bool) -> Backbone:
     try:
         config: Any = timm.models.get_pretrained_cfg(timm_name)
     except RuntimeError as error:  # the part after the dot is not a set of weights that timm knows
-        raise WeightsError(
-            f"{name}: {error} List them with timm.list_pretrained('{timm_name.split('.')[0]}*')."
-        ) from error
+        remedy = f"List them with timm.list_pretrained('{timm_name.split('.')[0]}*')."
+        raise WeightsError(f"{name}: {error} {remedy}") from error
     if config is None:
         raise NoSuchNetwork(name)
     if pretrained and not config.hf_hub_id:
@@ -45,12 +44,9 @@ def build(name: str, pretrained: bool) -> Backbone:
     except ValueError as error:
         raise WeightsError(f"{name} cannot be a backbone: {error}. Choose another network.") from error
     if len(cut) == 1:
-        warnings.warn(
-            f"{name} could not be cut into stages, so it is a single one, 'body': it can only be frozen, unfrozen and "
-            "given a learning rate as a whole. Choose another network if you need stages.",
-            UserWarning,
-            stacklevel=3,
-        )
+        found = f"{name} could not be cut into stages, so it is a single one, 'body'"
+        allowed = "it can only be frozen, unfrozen and given a learning rate as a whole"
+        warnings.warn(f"{found}: {allowed}. Choose another network if you need stages.", UserWarning, stacklevel=3)
     return Backbone(name, cut, features, preprocess, config.hf_hub_id if pretrained else "random")
 
 
@@ -61,9 +57,10 @@ def propose_and_verify(net: Any, images: Tensor) -> tuple[nn.Sequential, int]:
     images: (N, 3, H, W), of the network's own size. What cannot be cut becomes one stage, "body".
     Raises ValueError for a network that has no pooled features of shape (N, features).
     """
-    wanted = net.forward_head(net.forward_features(images), pre_logits=True)
+    whole = _Whole(net)
+    wanted = whole(images)
     net.reset_classifier(0)
-    for propose in (timm_vit, by_resolution, _whole):
+    for propose in (timm_vit, by_resolution, lambda *_: chain([[whole]], ["body"])):
         try:
             stages = propose(net, images)
             exact = torch.equal(stages(images), wanted) and set(stages.parameters()) == set(net.parameters())
@@ -100,10 +97,6 @@ def _resolution(x: Tensor) -> int:
 
 def _learns(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
-
-
-def _whole(net: Any, images: Tensor) -> nn.Sequential:
-    return chain([[_Whole(net)]], ["body"])
 
 
 class _Whole(nn.Module):

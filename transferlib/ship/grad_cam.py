@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import Permute
 
 from transferlib.errors import DataError, TransferError
 from transferlib.model import TransferModel, evaluating
@@ -30,20 +32,28 @@ def grad_cam(
     not fit, and TransferError for a network without such a layer (a vision transformer passes
     on tokens).
     """
+    from captum.attr import LayerGradCam
+
     first = model.image_preprocess.apply(images[:1])  # refuses what is not a batch of images
     targets = _targets(target, len(images), model.num_classes)
     height, width = images.shape[2:]
     if not len(images):
         return torch.zeros(0, height, width)
-    layers = [layer for stage in model.stages for layer in _parts(stage)] + [model.head]
     maps = []
     with evaluating(model):
-        cut, channels_last = _last_map(model, layers, first.to(model.device))
+        below, above = _cut(model, first.to(model.device))
+        # Captum hooks the layer it explains. This one is ours, so no hook ever touches the model; and since
+        # it is asked for gradients of the activations only, nothing below them, frozen or not, matters.
+        # What follows gets a copy: a layer that works in place must not change what Captum keeps.
+        tap = nn.Identity()
+        explain: Any = LayerGradCam(lambda x: above(tap(x).clone()), tap)
         for start in range(0, len(images), batch_size):
             batch = slice(start, start + batch_size)
-            normalised = model.image_preprocess.apply(images[batch]).to(model.device)
-            chosen = None if targets is None else targets[batch].to(model.device)
-            maps.append(_maps(layers, cut, channels_last, normalised, chosen))
+            with torch.no_grad():
+                activations = below(model.image_preprocess.apply(images[batch]).to(model.device))
+                chosen = above(activations.clone()).argmax(1) if targets is None else targets[batch].to(model.device)
+            found = explain.attribute(activations.requires_grad_(), target=chosen, relu_attributions=True)
+            maps.append(found.detach().float().cpu())
     large = nn.functional.interpolate(torch.cat(maps), (height, width), mode="bilinear")[:, 0]
     return large / large.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(large.dtype).tiny)
 
@@ -85,65 +95,32 @@ def _targets(target: int | Tensor | None, n: int, k: int) -> Tensor | None:
     return targets.long().cpu()
 
 
-def _parts(stage: nn.Module) -> list[nn.Module]:
-    return list(stage) if isinstance(stage, nn.Sequential) else [stage]
-
-
 @torch.no_grad()
-def _last_map(model: TransferModel, layers: list[nn.Module], image: Tensor) -> tuple[int, bool]:
-    """How many layers lead to the last map, and whether that has its channels last, as Swin's does."""
-    found: tuple[int, bool] | None = None
-    x = image
+def _cut(model: TransferModel, image: Tensor) -> tuple[nn.Module, nn.Module]:
+    """What leads to the last map, (N, C, h, w), and what follows it."""
+    layers = [layer for stage in model.stages for layer in (stage if isinstance(stage, nn.Sequential) else [stage])]
+    layers.append(model.head)
+    cut, channels_last, x = 0, False, image
     for index, layer in enumerate(layers, start=1):
         x = layer(x)
         # VGG's adaptive pooling blows a single cell up to a grid that says nothing about places.
-        if x.ndim != 4 or isinstance(layer, nn.AdaptiveAvgPool2d):
-            continue
-        channels_last = _grid_first(x, image)
-        if min(x.shape[1:3] if channels_last else x.shape[2:]) > 1:
-            found = index, channels_last
-    if found is None:
+        if x.ndim == 4 and not isinstance(layer, nn.AdaptiveAvgPool2d):
+            grid_first = _grid_first(x, image)
+            if min(x.shape[1:3] if grid_first else x.shape[2:]) > 1:
+                cut, channels_last = index, grid_first
+    if not cut:
         raise TransferError(
             f"{model.backbone} has no map for Grad-CAM with images of {image.shape[2]}×{image.shape[3]}: its layers "
             "pass on no grid of places (a vision transformer passes on tokens). Use a convolutional network, "
             "for example efficientnet_lite0 or resnet18, or larger images."
         )
-    return found
+    if channels_last:
+        return nn.Sequential(*layers[:cut], Permute([0, 3, 1, 2])), nn.Sequential(Permute([0, 2, 3, 1]), *layers[cut:])
+    return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
 
 
 def _grid_first(x: Tensor, image: Tensor) -> bool:
-    """Whether x is (N, h, w, C): then its second and third sides are as the image's, and its last two are not."""
-
-    def alike(h: int, w: int) -> bool:
-        return abs(h * image.shape[3] / image.shape[2] - w) <= 1
-
-    return alike(x.shape[1], x.shape[2]) and not alike(x.shape[2], x.shape[3])
-
-
-def _maps(layers: list[nn.Module], cut: int, channels_last: bool, normalised: Tensor, targets: Tensor | None) -> Tensor:
-    """Grad-CAM of one batch, (N, 1, h, w), at the size of the layer's grid."""
-    from captum.attr import LayerGradCam
-
-    with torch.no_grad():
-        activations = _through(layers[:cut], normalised)
-        if targets is None:
-            targets = _through(layers[cut:], activations.clone()).argmax(1)
-    if channels_last:
-        activations = activations.permute(0, 3, 1, 2)
-    # Captum hooks the layer it explains. This one is ours, so no hook ever touches the model; and since
-    # it is asked for gradients of the activations only, nothing below them, frozen or not, matters.
-    tap = nn.Identity()
-
-    def rest(x: Tensor) -> Tensor:
-        x = tap(x).clone()  # a layer that works in place must not change what Captum keeps
-        return _through(layers[cut:], x.permute(0, 2, 3, 1) if channels_last else x)
-
-    explain: Any = LayerGradCam(rest, tap)
-    maps: Tensor = explain.attribute(activations.requires_grad_(), target=targets, relu_attributions=True)
-    return maps.detach().float().cpu()
-
-
-def _through(layers: list[nn.Module], x: Tensor) -> Tensor:
-    for layer in layers:
-        x = layer(x)
-    return x
+    """Whether x is (N, h, w, C), as Swin's maps are: its first two sides are like the image's, its last two are not."""
+    height, width = image.shape[2:]
+    like_the_image = [abs(h * width / height - w) <= 1 for h, w in pairwise(x.shape[1:])]
+    return like_the_image == [True, False]

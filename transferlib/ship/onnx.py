@@ -6,8 +6,8 @@ import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -47,10 +47,23 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
         raise TransferError(f"{path}: the name of an ONNX file ends with .onnx. Choose {path.with_suffix('.onnx')}.")
     if len(classes) != model.num_classes:
         raise TransferError(f"{len(classes)} class names for {model.num_classes} outputs: they must match.")
-    onnx, onnxruntime = _packages()
-    served = _Probabilities(copy.deepcopy(model).cpu()).eval()
-    content = _graph(onnx, served, model, classes, image_size)
-    difference = _difference(onnxruntime, content, served, image_size)
+    try:
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            import_module(package)
+    except ImportError as error:
+        raise TransferError(
+            f"the export needs {error.name}, which is not installed. Run: pip install 'transferlib[export]'"
+        ) from error
+    served = nn.Sequential(copy.deepcopy(model).cpu(), nn.Softmax(1)).eval()
+    facts = _facts(model, classes, image_size)
+    try:
+        content = _graph(served, image_size, facts)
+    except Exception as error:  # of several libraries; above 2 GB it is protobuf's
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TransferError(
+            f"{model.backbone} cannot be translated to ONNX ({reason}). Use another backbone."
+        ) from error
+    difference = _difference(content, served, image_size)
     if not difference <= TOLERANCE:  # so that a NaN is refused too
         raise TransferError(
             f"{path}: onnxruntime's probabilities differ from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}. "
@@ -60,26 +73,20 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
     return Exported(path, len(content), difference)
 
 
-class _Probabilities(nn.Module):
-    def __init__(self, model: TransferModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        probabilities: Tensor = self.model(images).softmax(1)
-        return probabilities
-
-
-def _packages() -> tuple[ModuleType, ModuleType]:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  torch.onnx needs it
-    except ImportError as error:
-        raise TransferError(
-            f"the export needs {error.name}, which is not installed. Run: pip install 'transferlib[export]'"
-        ) from error
-    return onnx, onnxruntime
+def _facts(model: TransferModel, classes: Sequence[str], image_size: int) -> dict[str, str]:
+    """What the file says of itself."""
+    preprocessing = asdict(model.image_preprocess) | {
+        "image_size": image_size,
+        "before": "upright, RGB, central square, bicubic with antialiasing to image_size; uint8, channels first",
+        "inside": "images / 255, minus mean, divided by std",
+    }
+    return {
+        "classes": json.dumps(list(classes)),
+        "preprocessing": json.dumps(preprocessing),
+        "output": "probabilities",
+        "backbone": model.backbone,
+        "weights": model.weights,
+    }
 
 
 def _random_images(n: int, size: int) -> Tensor:
@@ -87,53 +94,27 @@ def _random_images(n: int, size: int) -> Tensor:
     return torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=generator)
 
 
-def _graph(onnx: Any, served: _Probabilities, model: TransferModel, classes: Sequence[str], image_size: int) -> bytes:
-    facts = {
-        "classes": list(classes),
-        "preprocessing": {
-            **asdict(model.image_preprocess),
-            "image_size": image_size,
-            "before": "upright, RGB, central square, bicubic with antialiasing to image_size; uint8, channels first",
-            "inside": "images / 255, minus mean, divided by std",
-        },
-        "output": "probabilities",
-        "backbone": model.backbone,
-        "weights": model.weights,
-    }
-    try:
-        # Two images: the exporter takes a side of 1 for a constant.
-        program: Any = torch.onnx.export(
-            served,
-            (_random_images(2, image_size),),
-            input_names=["images"],
-            output_names=["probabilities"],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-            dynamo=True,
-            verbose=False,
-        )
-        proto = program.model_proto
-        onnx.helper.set_model_props(
-            proto, {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
-        )
-        content: bytes = proto.SerializeToString()
-    except Exception as error:  # of several libraries; above 2 GB it is protobuf's
-        raise TransferError(
-            f"{model.backbone} cannot be translated to ONNX ({_first_line(error)}). Use another backbone."
-        ) from error
+def _graph(served: nn.Module, image_size: int, facts: dict[str, str]) -> bytes:
+    program: Any = torch.onnx.export(
+        served,
+        (_random_images(2, image_size),),  # two images: the exporter takes a side of 1 for a constant
+        input_names=["images"],
+        output_names=["probabilities"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamo=True,
+        verbose=False,
+    )
     if isinstance(program.model.graph.inputs[0].shape[0], int):
-        raise TransferError(
-            f"{model.backbone} cannot be translated to ONNX: its graph takes a single size of batch. "
-            "Use another backbone."
-        )
+        raise ValueError("its graph takes a single size of batch")
+    program.model.metadata_props.update(facts)
+    content: bytes = program.model_proto.SerializeToString()
     return content
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-
-
-def _difference(onnxruntime: Any, content: bytes, served: _Probabilities, image_size: int) -> float:
+def _difference(content: bytes, served: nn.Module, image_size: int) -> float:
     """The largest one, over batches of 1 and of 3 random images."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -1,7 +1,7 @@
 """A synthetic dermatoscope: skin lesions drawn from the signs by which dermatologists tell them apart.
 
 One idea: a lesion is a table of sign strengths, a class is a distribution over such tables
-(`CLASSES`, in dermatoscope.json), and one renderer draws any lesion from its signs. The classes
+(`CLASSES`, from signs.json), and one renderer draws any lesion from its signs. The classes
 differ in numbers only. Colour is a little optics: melanin and blood take light away from a pale skin
 (Beer-Lambert), and bluish haze and white keratin lie over it.
 
@@ -31,10 +31,9 @@ from scipy import ndimage
 Array = NDArray[np.float32]
 Signs = dict[str, float]
 
-_TABLE = Path(__file__).with_name("dermatoscope.json")
 # Range of each sign's strength, 0 none to about 1 strong. What falls below 0 counts as 0, so a range that
 # starts there leaves the sign out of some lesions; a sign that is not named is out of all.
-CLASSES: dict[str, dict[str, list[float]]] = json.loads(_TABLE.read_text("utf-8"))
+CLASSES: dict[str, dict[str, list[float]]] = json.loads(Path(__file__).with_name("signs.json").read_text("utf-8"))
 ALL_SIGNS = tuple(dict.fromkeys(sign for ranges in CLASSES.values() for sign in ranges))
 
 # What melanin and blood take from red, green and blue light, and the colours of what lies over them.
@@ -84,7 +83,7 @@ def _cells(x: Array, y: Array, period: float) -> Array:
 
 
 def _tree(rng: Generator, most: int, share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (m, 2) and radii (m,) of three vessels that branch and thin: a share of `most` twigs and of their width."""
+    """Points (m, 2) and radii (m,) of three vessels that branch and thin: a share of `most` twigs and their width."""
     points, radii = np.empty((most, 22, 2)), np.empty((most, 22))
     ends = [(rng.uniform(-0.8, 0.8, 2), rng.uniform(0, 2 * np.pi), 0.04) for _ in range(3)]
     for twig in range(most):
@@ -113,8 +112,7 @@ def _spots(
 
 def draw_signs(name: str, rng: Generator) -> Signs:
     """A strength from 0 to about 1 for every sign, drawn from the class's ranges."""
-    ranges = CLASSES[name]
-    return {sign: max(0.0, rng.uniform(*ranges.get(sign, (0.0, 0.0)))) for sign in ALL_SIGNS}
+    return {sign: max(0.0, rng.uniform(*CLASSES[name].get(sign, (0.0, 0.0)))) for sign in ALL_SIGNS}
 
 
 def draw_lesion(signs: Signs, rng: Generator, n: int) -> Array:

@@ -22,9 +22,8 @@ def digits(
     labels = data.target.astype(np.int64)
     parts = held_out_first(labels, np.arange(len(labels)), n_train, n_val, n_test, seed=seed)
     images = torch.from_numpy(data.images / 16 * 255).float()[:, None].expand(-1, 3, -1, -1)
-    numbers = torch.from_numpy(labels).long()
     train, val, test = (
-        Split(resized(images[part], image_size), numbers[part], torch.from_numpy(part)) for part in parts
+        Split(resized(images[at], image_size), torch.from_numpy(labels[at]), torch.from_numpy(at)) for at in parts
     )
     credit = "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0"
     note = "The writers are not recorded, so one hand may be in train and test."

@@ -45,10 +45,8 @@ def photos(
     missing from the installed packages or is not the expected one.
     """
     if n_train < len(CLASSES) or min(n_val, n_test) < 1:
-        raise DataError(
-            f"photos: n_train={n_train}, n_val={n_val}, n_test={n_test} is too few. Ask for at least "
-            f"{len(CLASSES)} images to train on, one a class, and one each for val and test."
-        )
+        least = f"at least {len(CLASSES)} images to train on, one a class, and one each for val and test"
+        raise DataError(f"photos: n_train={n_train}, n_val={n_val}, n_test={n_test} is too few. Ask for {least}.")
     if not 16 <= image_size <= 512:
         raise DataError(f"photos: image_size={image_size} is outside 16…512 pixels. Choose for example 96.")
     if seed < 0:

@@ -167,8 +167,7 @@ def _decoded(data: Any, index: np.ndarray, image_size: int, first: int = 0) -> S
     images = np.empty((len(index), image_size, image_size, 3), dtype=np.uint8)
     for row, number in enumerate(index.tolist()):
         try:
-            picture = ImageOps.fit(data[number][0], (image_size, image_size), Image.Resampling.BICUBIC)
-            images[row] = np.asarray(picture)
+            images[row] = np.asarray(ImageOps.fit(data[number][0], images.shape[1:3], Image.Resampling.BICUBIC))
         except OSError as error:
             raise DownloadError(f"{data.root}: {error}. Delete the folder and load again.") from error
     return _split(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), np.array(data._labels), index, first)

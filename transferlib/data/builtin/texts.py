@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 
 from transferlib.data.builtin.public import SETS, credited, fetched
-from transferlib.data.own.texts import Row, Tabs, drawn, groups_of, named_rows, split_of
+from transferlib.data.own.texts import Row, drawn, groups_of, named_rows, split_of
 from transferlib.data.splits import Splits, held_out_first, split_by_group
 from transferlib.errors import DownloadError
 from transferlib.files.download import cache_dir
@@ -26,7 +26,7 @@ def triage(n_train: int | None = 160, *, seed: int = 0, n_val: int = 120, n_test
     (Splits('triage', 8 classes, texts: train 80, val 120, test 200), 80)
     """
     with (files("transferlib.data.builtin") / "triage.tsv").open(encoding="utf-8") as file:
-        rows = list(named_rows(file, "specialty", "sentence", "triage.tsv", dialect=Tabs))
+        rows = list(named_rows(file, "specialty", "sentence", "triage.tsv", tabs=True))
     credit = "Written for this course by the model that wrote it; no patients. Not for diagnosis. CC BY 4.0."
     return drawn(rows, "triage", n_train, n_val, n_test, seed, credit)
 

@@ -22,12 +22,12 @@ EXAMPLES = 3
 class Cleaned:
     """What can be used of a scan, and in words what cannot.
 
-    groups: one number an item. counts: how many unrelated images of each (class, part) there are. left_out: one text
-    a reason. fatal: why nothing can be done at all, if so.
+    ids: the number of each item's group. counts: how many unrelated images of each (class, part) there are.
+    left_out: one text a reason. fatal: why nothing can be done at all, if so.
     """
 
     items: list[Item]
-    groups: list[int]
+    ids: dict[Item, int]
     classes: list[str]
     counts: Counter[tuple[str, str]]
     left_out: list[str]
@@ -45,7 +45,7 @@ def clean(found: Scan, groups: GroupRule = None) -> Cleaned:
     if leaks := across(by_key(items, ids.get)):
         kind = "identical files" if groups is None else "related files"
         parts = "/".join(folder.name for folder in found.parts.values())
-        left_out.append(f"{number(len(leaks), 'group')} of {kind} across {parts}: {some_pairs(leaks)}")
+        left_out.append(_pairs(leaks, f"{kind} across {parts}"))
         drop = {item for group in leaks for item in group if _rank(item) < _rank(group[-1])}
         items = [item for item in items if item not in drop]
 
@@ -58,7 +58,7 @@ def clean(found: Scan, groups: GroupRule = None) -> Cleaned:
         left_out.append(f"{number(len(small), 'class', 'classes')} too small{then} to be in every split: {listed}")
     classes = [name for name in names if name not in small]
     items = [item for item in items if item.label not in small]
-    return Cleaned(items, [ids[item] for item in items], classes, counts, left_out, _fatal(found, names, len(classes)))
+    return Cleaned(items, ids, classes, counts, left_out, _fatal(found, names, len(classes)))
 
 
 def sound(items: Iterable[Item]) -> tuple[list[Item], list[str]]:
@@ -67,10 +67,8 @@ def sound(items: Iterable[Item]) -> tuple[list[Item], list[str]]:
     if broken := [item.error for item in items if item.error]:
         left_out.append(f"{number(len(broken), 'file')} that cannot be read: {some(broken)}")
     readable = [item for item in items if not item.error]
-    doubtful = two_labels(copies(readable))
-    if doubtful:
-        what = "of identical files with two different labels"
-        left_out.append(f"{number(len(doubtful), 'group')} {what}: {some_pairs(doubtful)}")
+    if doubtful := two_labels(copies(readable)):
+        left_out.append(_pairs(doubtful, "identical files with two different labels"))
     drop = {item for group in doubtful for item in group}
     return [item for item in readable if item not in drop], left_out
 
@@ -122,9 +120,10 @@ def some(texts: Sequence[str]) -> str:
     return "; ".join(text.rstrip(".") for text in texts[:EXAMPLES]) + rest
 
 
-def some_pairs(groups: Sequence[Sequence[Item]]) -> str:
-    """The first few of many groups, each by its first and last file."""
-    return some([f"{group[0].name!r} and {group[-1].name!r}" for group in groups])
+def _pairs(groups: Sequence[Sequence[Item]], what: str) -> str:
+    """How many groups, and the first few of them, each by its first and last file."""
+    listed = some([f"{group[0].name!r} and {group[-1].name!r}" for group in groups])
+    return f"{number(len(groups), 'group')} of {what}: {listed}"
 
 
 def _too_few(found: Scan, counts: Counter[tuple[str, str]], name: str) -> str:

@@ -13,17 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferlib.data.own.clean import (
-    Cleaned,
-    GroupRule,
-    clean,
-    conflicts,
-    copies,
-    group_ids,
-    number,
-    some,
-    some_pairs,
-)
+from transferlib.data.own.clean import Cleaned, GroupRule, clean, copies, group_ids, number, some, sound
 from transferlib.data.own.images import load_image
 from transferlib.data.own.scan import Item, Scan, scan
 from transferlib.data.splits import Split, Splits, split_by_group
@@ -31,7 +21,6 @@ from transferlib.errors import DataError
 from transferlib.files.tensors import hash_of, mapped_tensor
 
 SHARE = 0.2
-AT_ONCE = 512  # decoded images that wait for their place in a file
 
 
 def folder(
@@ -69,23 +58,24 @@ def folder(
         left_out = f" Before that, left out:{_listed(usable.left_out)}" if found.items and usable.left_out else ""
         raise DataError(usable.fatal + left_out)
     _report(path, usable.left_out, on_bad)
-    column = {name: k for k, name in enumerate(usable.classes)}
-    labels = np.array([column[item.label] for item in usable.items])
-    ids = np.array(usable.groups)
+    labels = np.array([usable.classes.index(item.label) for item in usable.items])
+    ids = np.array([usable.ids[item] for item in usable.items])
     rows = {part: np.flatnonzero([item.part == part for item in usable.items]) for part in found.parts}
     chosen = divide(rows, labels, ids, (n_train, n_val, n_test), seed)
-    for split, index in chosen.items():
-        if missing := [usable.classes[k] for k in range(len(usable.classes)) if k not in labels[index]]:
+    for name, index in chosen.items():
+        if missing := [repr(label) for k, label in enumerate(usable.classes) if k not in labels[index]]:
             raise DataError(
-                f"{os.fspath(path)!r}: {split} got no image of {some([repr(name) for name in missing])}. "
-                f"Ask for more than n_{split}={len(index)}, or try another seed."
+                f"{os.fspath(path)!r}: {name} got no image of {some(missing)}. "
+                f"Ask for more than n_{name}={len(index)}, or try another seed."
             )
-    train, val, test = (
-        Split(_images([usable.items[i] for i in index], image_size, cache), *_integers(labels[index], ids[index]))
-        for index in (chosen[split] for split in ("train", "val", "test"))
-    )
-    name = found.root.resolve().name
-    return Splits(train, val, test, usable.classes, name, augment, notes=tuple(_notes(found, usable, chosen, labels)))
+
+    def split(index: np.ndarray) -> Split:
+        images = _images([usable.items[i] for i in index], image_size, cache)
+        return Split(images, torch.tensor(labels[index]), torch.tensor(ids[index]))
+
+    train, val, test = (split(chosen[name]) for name in ("train", "val", "test"))
+    notes = tuple(_notes(found, usable, chosen, labels))
+    return Splits(train, val, test, tuple(usable.classes), found.root.resolve().name, augment, notes=notes)
 
 
 def labelled_split(
@@ -103,18 +93,7 @@ def labelled_split(
     """
     found = scan(path, image_size=image_size, train=False)
     part = next(name for name in ("test", "val", "train", "") if name in found.parts)
-    here = [item for item in found.items if item.part == part]
-    usable = [item for item in here if not item.error]
-    doubtful = conflicts(usable)
-    left_out = (
-        [f"{number(len(bad), 'file')} that cannot be read: {some(bad)}"]
-        if (bad := [item.error for item in here if item.error])
-        else []
-    )
-    if doubtful:
-        left_out.append(f"{number(len(doubtful), 'group')} of identical files with two labels: {some_pairs(doubtful)}")
-        drop = {item for group in doubtful for item in group}
-        usable = [item for item in usable if item not in drop]
+    usable, left_out = sound([item for item in found.items if item.part == part])
     _report(path, left_out, on_bad)
     if part in ("train", ""):
         warnings.warn(
@@ -131,15 +110,14 @@ def labelled_split(
     if not usable:
         raise DataError(f"{os.fspath(path)!r} holds no image that can be used.")
     labels = torch.tensor([classes.index(item.label) for item in usable])
-    images = torch.stack([cast(Tensor, item.pixels) for item in usable])
-    return Split(images, labels, torch.tensor(group_ids(usable)))
+    ids = group_ids(usable)
+    return Split(_images(usable, image_size, None), labels, torch.tensor([ids[item] for item in usable]))
 
 
-def _report(path: str | os.PathLike[str], left_out: Iterable[str], on_bad: str) -> None:
+def _report(path: str | os.PathLike[str], left_out: list[str], on_bad: str) -> None:
     """Refuse what cannot be used, or warn that it is left out."""
     if on_bad not in ("error", "skip"):
         raise DataError(f'on_bad must be "error" or "skip", not {on_bad!r}.')
-    left_out = list(left_out)
     if left_out and on_bad == "error":
         raise DataError(
             f"{os.fspath(path)!r} cannot be used as it is:{_listed(left_out)}\n"
@@ -158,40 +136,36 @@ def divide(
     seed: int,
 ) -> dict[str, np.ndarray]:
     """The indices of train, val and test. rows: those of each part that is given."""
-    n_train, n_val, n_test = sizes
+    wanted = dict(zip(("train", "val", "test"), sizes, strict=True))
     k = len(np.unique(labels))
-    for name, n in zip(("n_train", "n_val", "n_test"), sizes, strict=True):
+    for name, n in wanted.items():
         if n is not None and n < k:
-            raise DataError(f"{name}={n} is fewer than the {k} classes. Ask for at least one image of each.")
+            raise DataError(f"n_{name}={n} is fewer than the {k} classes. Ask for at least one image of each.")
 
-    def draw(index: np.ndarray, *ns: int) -> tuple[np.ndarray, ...]:
-        return tuple(index[part] for part in split_by_group(labels[index], ids[index], ns, seed=seed))
+    def draw(index: np.ndarray, *ns: int) -> list[np.ndarray]:
+        return [index[part] for part in split_by_group(labels[index], ids[index], ns, seed=seed)]
 
-    def take(name: str, n: int | None, index: np.ndarray) -> np.ndarray:
+    def take(name: str, index: np.ndarray) -> np.ndarray:
+        n = wanted[name]
         if n is not None and n > len(index):
-            raise DataError(f"{name}={n} is more than the {len(index)} images there are for it. Ask for fewer.")
+            raise DataError(f"n_{name}={n} is more than the {len(index)} images there are for it. Ask for fewer.")
         return index if n is None else draw(index, n)[0]
 
+    given = {name: index for name, index in rows.items() if name in ("val", "test")}
+    if list(given) == ["val"]:
+        given = {"test": given["val"]}
+    chosen = {name: take(name, index) for name, index in given.items()}
     pool = rows["train" if "train" in rows else ""]
-    chosen: dict[str, np.ndarray] = {}
-    if "test" in rows and "val" in rows:
-        chosen["val"] = take("n_val", n_val, rows["val"])
-    if "test" in rows or "val" in rows:
-        chosen["test"] = take("n_test", n_test, rows["test" if "test" in rows else "val"])
-    wanted = {"test": n_test, "val": n_val}
-    cut = {name: n or max(k, round(SHARE * len(pool))) for name, n in wanted.items() if name not in chosen}
-    if sum(cut.values()) + (n_train or k) > len(pool):
-        asked = " + ".join(f"{n} for {name}" for name, n in {**cut, "train": n_train or k}.items())
+    cut = {name: wanted[name] or max(k, round(SHARE * len(pool))) for name in ("test", "val") if name not in given}
+    n_train = wanted["train"] or k
+    if sum(cut.values()) + n_train > len(pool):
+        asked = " + ".join(f"{n} for {name}" for name, n in {**cut, "train": n_train}.items())
         raise DataError(f"{asked} is more than the {len(pool)} images there are to divide. Ask for fewer.")
     *parts, _ = draw(pool, *cut.values(), len(pool) - sum(cut.values()))
+    held_out = [group for index in parts for group in ids[index]]
     chosen.update(zip(cut, parts, strict=True))
-    held_out = np.concatenate([ids[index] for index in parts]) if parts else np.array([])
-    chosen["train"] = take("n_train", n_train, pool[~np.isin(ids[pool], held_out)])
+    chosen["train"] = take("train", pool[~np.isin(ids[pool], held_out)])
     return chosen
-
-
-def _integers(*arrays: np.ndarray) -> Iterable[Tensor]:
-    return (torch.from_numpy(array).long() for array in arrays)
 
 
 def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | None) -> Tensor:
@@ -200,12 +174,11 @@ def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | 
         return torch.stack([cast(Tensor, item.pixels) for item in items])
 
     def fill(images: Tensor) -> None:
+        def place(i: int) -> None:
+            images[i] = load_image(items[i].path, image_size)
+
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(items), AT_ONCE):
-                several = items[start : start + AT_ONCE]
-                decoded = pool.map(lambda item: load_image(item.path, image_size), several)
-                for i, pixels in enumerate(decoded, start=start):
-                    images[i] = pixels
+            list(pool.map(place, range(len(items))))  # a list: what goes wrong in a thread is raised here
 
     key = hash_of(str(image_size), *(item.sha256 for item in items))
     shape = (len(items), 3, image_size, image_size)
@@ -235,9 +208,8 @@ def _notes(found: Scan, usable: Cleaned, chosen: dict[str, np.ndarray], labels: 
     for split, index in chosen.items():
         if few := [usable.classes[k] for k, n in enumerate(np.bincount(labels[index])) if n == 1]:
             yield f"{split} has a single image of {some([repr(name) for name in few])}: its score says little."
-    reasons = sorted({reason for _, reason in found.ignored})
-    for reason in reasons:
-        names = [repr(name) for name, why in found.ignored if why == reason]
+    for reason in sorted(set(found.ignored.values())):
+        names = [repr(name) for name, why in found.ignored.items() if why == reason]
         yield f"Ignored {number(len(names), 'entry', 'entries')} ({reason}): {some(names)}."
 
 

@@ -25,16 +25,16 @@ MAX_BYTES = 256 * 2**20
 THUMB = 32
 
 _ALLOWED = "JPEG, PNG, BMP, TIFF or WebP"
-_OTHERS = (
-    (b"GIF8", "a GIF (often an animation or a web site's placeholder)"),
-    (b"<!DOCTYPE", "a web page"),
-    (b"<html", "a web page"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML or SVG file"),
-    (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"version https://git-lfs", "a Git LFS pointer: the picture itself was never fetched"),
-)
+_OTHERS = {
+    "a GIF (often an animation or a web site's placeholder)": (b"gif8",),
+    "a web page": (b"<!doctype", b"<html"),
+    "an SVG drawing": (b"<svg",),
+    "an XML or SVG file": (b"<?xml",),
+    "a PDF": (b"%pdf",),
+    "a ZIP archive": (b"pk\x03\x04",),
+    "a Git LFS pointer: the picture itself was never fetched": (b"version https://git-lfs",),
+}
+"""What other files begin with, in small letters."""
 
 
 class Picture(NamedTuple):
@@ -71,10 +71,8 @@ def read(path: str | os.PathLike[str], *, name: str | None = None) -> bytes:
         if not stat.S_ISREG(found.st_mode):  # opening a pipe or a device could block or never end
             raise DataError(f"{name!r} is not a file. Give the path of an image file.")
         if found.st_size > MAX_BYTES:
-            raise DataError(
-                f"{name!r} has {found.st_size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed. "
-                "Save a smaller copy."
-            )
+            size = f"{found.st_size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed"
+            raise DataError(f"{name!r} has {size}. Save a smaller copy.")
         return path.read_bytes()
     except DataError:
         raise
@@ -88,12 +86,11 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     if image_size < 1:
         raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
     if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise DataError(
-            "Pillow has been told to accept damaged files (ImageFile.LOAD_TRUNCATED_IMAGES is True), so half a "
-            "picture would pass for a whole one. Set it to False."
-        )
+        told = "Pillow has been told to accept damaged files (ImageFile.LOAD_TRUNCATED_IMAGES is True)"
+        raise DataError(f"{told}, so half a picture would pass for a whole one. Set it to False.")
+    again = "Copy or download it again, or remove it."
     if not data:
-        raise DataError(f"{name!r} is empty (0 bytes). Copy or download it again, or remove it.")
+        raise DataError(f"{name!r} is empty (0 bytes). {again}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             size, mode = image.size, image.mode
@@ -111,17 +108,24 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(name, "far too many pixels", max_pixels)) from error
     except Exception as error:  # a hostile file can raise nearly anything inside a decoder
-        raise DataError(
-            f"{name!r} is damaged or cut short ({error or type(error).__name__}). "
-            "Copy or download it again, or remove it."
-        ) from error
+        why = str(error) or type(error).__name__
+        raise DataError(f"{name!r} is damaged or cut short ({why}). {again}") from error
     return Picture(pixels, size, mode, turned)
 
 
 def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool]:
     """A decoded picture as `load_image` gives it, and whether its EXIF entry turned it. Raises DataError."""
-    upright, turned = _upright(image)
-    square = _central_square(_rgb(upright, name), image_size)
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        image = ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block says nothing against the pixels, which are already loaded
+        turned = False
+    image = _rgb(image, name)
+    # The crop comes first, as a box: a picture of 1 × 10,000 would grow huge if it were resized whole.
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    square = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), turned
 
 
@@ -134,34 +138,21 @@ def thumbnail(pixels: Tensor) -> NDArray[np.uint8]:
 
 
 def _too_large(name: str, found: str, limit: int) -> str:
-    return (
-        f"{name!r} has {found}, more than the {limit / 1e6:g} million allowed (a decompression bomb?). "
-        "Save a smaller copy, or remove it."
-    )
+    remedy = "Save a smaller copy, or remove it."
+    return f"{name!r} has {found}, more than the {limit / 1e6:g} million allowed (a decompression bomb?). {remedy}"
 
 
 def _kind(data: bytes) -> str:
-    start = data[:256].lstrip()
     if data[4:8] == b"ftyp":
         return "a HEIC, AVIF or video file"
-    return next((kind for magic, kind in _OTHERS if start.lower().startswith(magic.lower())), "no image that we know")
-
-
-def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The picture upright, and whether that took a turn."""
-    try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-        return ImageOps.exif_transpose(image), turned
-    except Exception:  # a damaged EXIF block says nothing against the pixels, which are already loaded
-        return image, False
+    start = data[:256].lstrip().lower()
+    return next((kind for kind, magic in _OTHERS.items() if start.startswith(magic)), "no image that we know")
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode in ("I", "F"):
-        raise DataError(
-            f"{name!r} has {'whole' if image.mode == 'I' else 'floating-point'} numbers of 32 bits, and nothing "
-            "says which of them is white. Save it with 8 or 16 bits."
-        )
+    if kind := {"I": "whole", "F": "floating-point"}.get(image.mode):
+        remedy = "Save it with 8 or 16 bits."
+        raise DataError(f"{name!r} has {kind} numbers of 32 bits, and nothing says which of them is white. {remedy}")
     if image.mode.startswith("I;16"):  # convert() would clip all above 255 to white
         wide = np.asarray(image).astype(np.uint32)
         image = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
@@ -169,11 +160,3 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image.convert("RGB")
-
-
-def _central_square(image: Image.Image, image_size: int) -> Image.Image:
-    # The crop comes first, as a box: a picture of 1 × 10,000 would grow huge if it were resized whole.
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,7 +86,7 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
             what = "is a file, not a folder" if root.is_file() else "is not a folder that can be found"
             raise DataError(f"{os.fspath(path)!r} {what}. Give a folder with one folder of images for each class.")
         parts = _parts(root, ignored, train)
-        tops = {part: _folders(folder, ignored) for part, folder in parts.items()}
+        tops = {part: _sifted(folder, _no_class, ignored) for part, folder in parts.items()}
         todo = [
             Item(file, file.relative_to(root).as_posix(), part, top.name)
             for part in tops
@@ -110,10 +110,10 @@ def _parts(root: Path, ignored: dict[Path, str], train: bool) -> dict[str, Path]
 
     A folder that holds no folders is no part: "train" may be a class, beside "bus".
     """
-    top = _folders(root, {})
+    top = _sifted(root, _no_class, {})
     parts: dict[str, Path] = {}
     for folder in top:
-        if (part := PARTS.get(folder.name.casefold())) and _folders(folder, {}):
+        if (part := PARTS.get(folder.name.casefold())) and _sifted(folder, _no_class, {}):
             if part in parts:
                 raise DataError(
                     f"{os.fspath(root)!r} holds both {parts[part].name!r} and {folder.name!r}, and both say {part!r}. "
@@ -127,46 +127,38 @@ def _parts(root: Path, ignored: dict[Path, str], train: bool) -> dict[str, Path]
     return {part: parts[part] for part in ("train", "val", "test") if part in parts}
 
 
-def _folders(top: Path, ignored: dict[Path, str]) -> list[Path]:
-    """The visible folders in `top`, sorted; anything else is noted."""
-    folders = []
-    for entry in sorted(top.iterdir()):
-        if _hidden(entry):
-            ignored[entry] = "hidden"
-        elif not entry.is_dir():
-            ignored[entry] = "not in a class folder"
-        elif entry.is_symlink() and top.resolve().is_relative_to(entry.resolve()):
-            ignored[entry] = "a link that leads back here"
-        else:
-            folders.append(entry)
-    return folders
-
-
 def _files(top: Path, ignored: dict[Path, str]) -> Iterator[Path]:
     """The files at any depth that are named like images, sorted by folder and name; anything else is noted."""
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    for where, folders, files in os.walk(top, onerror=stop):
-        for name in list(folders):
-            entry = Path(where, name)
-            if _hidden(entry) or entry.is_symlink():
-                ignored[entry] = "hidden" if _hidden(entry) else "a link to a folder, not followed"
-                folders.remove(name)
-        folders.sort()
-        for name in sorted(files):
-            entry = Path(where, name)
-            if _hidden(entry):
-                ignored[entry] = "hidden"
-            elif entry.suffix.lower() not in SUFFIXES:
-                ignored[entry] = "not named like an image"
-            else:
-                yield entry
+    todo = [top]
+    while todo:
+        entries = _sifted(todo.pop(), _no_image, ignored)
+        yield from (entry for entry in entries if not entry.is_dir())
+        todo += reversed([entry for entry in entries if entry.is_dir()])
 
 
-def _hidden(entry: Path) -> bool:
-    return entry.name.startswith(".") or entry.name.casefold() in {"__macosx", "thumbs.db", "desktop.ini"}
+def _sifted(top: Path, fault: Callable[[Path], str], ignored: dict[Path, str]) -> list[Path]:
+    """The entries of a folder, sorted, that are visible and without fault; the others are noted."""
+    kept = []
+    for entry in sorted(top.iterdir()):
+        hidden = entry.name.startswith(".") or entry.name.casefold() in {"__macosx", "thumbs.db", "desktop.ini"}
+        if reason := "hidden" if hidden else fault(entry):
+            ignored[entry] = reason
+        else:
+            kept.append(entry)
+    return kept
+
+
+def _no_class(entry: Path) -> str:
+    if not entry.is_dir():
+        return "not in a class folder"
+    back = entry.is_symlink() and entry.parent.resolve().is_relative_to(entry.resolve())
+    return "a link that leads back here" if back else ""
+
+
+def _no_image(entry: Path) -> str:
+    if entry.is_dir():
+        return "a link to a folder, not followed" if entry.is_symlink() else ""
+    return "" if entry.suffix.lower() in SUFFIXES else "not named like an image"
 
 
 def _load(item: Item, image_size: int | None) -> Item:

@@ -35,36 +35,28 @@ def texts(
     path = Path(path).expanduser()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            tabs = path.suffix.lower() in (".tsv", ".tab")
-            rows = list(named_rows(file, label, text, str(path), dialect=Tabs if tabs else csv.excel))
+            rows = list(named_rows(file, label, text, str(path), tabs=path.suffix.lower() in (".tsv", ".tab")))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}. Give a UTF-8 file with a header.") from error
     sixth = len(rows) // 6
     return drawn(rows, path.stem, n_train, sixth if n_val is None else n_val, sixth if n_test is None else n_test, seed)
 
 
-class Tabs(csv.excel_tab):
-    """Columns between tabs."""
-
-    quoting = csv.QUOTE_NONE  # a quotation mark is one
-
-
-def named_rows(file: Iterable[str], label: str, text: str, name: str, *, dialect: type[csv.Dialect]) -> Iterator[Row]:
-    """Label and text of each row of a table with a header."""
-    reader = csv.DictReader(file, dialect=dialect)
-    missing = {label, text} - set(reader.fieldnames or ())
-    if missing:
-        found = ", ".join(reader.fieldnames or ()) or "nothing"
-        raise DataError(f"{name} has no column {' and no '.join(sorted(missing))}; its header names: {found}.")
+def named_rows(file: Iterable[str], label: str, text: str, name: str, *, tabs: bool) -> Iterator[Row]:
+    """Label and text of each row of a table with a header. tabs: between its columns; a quotation mark is then one."""
+    table = csv.DictReader(file, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
     try:
-        for row in reader:
-            if not (row[label] or "").strip() or not (row[text] or "").strip():
-                raise DataError(
-                    f"{name}, line {reader.line_num}: label or text is empty. Fill it in or delete the line."
-                )
-            yield row[label].strip(), row[text].strip()
+        if missing := {label, text} - set(table.fieldnames or ()):
+            found = ", ".join(table.fieldnames or ()) or "nothing"
+            raise DataError(f"{name} has no column {' and no '.join(sorted(missing))}; its header names: {found}.")
+        for row in table:
+            pair = (row[label] or "").strip(), (row[text] or "").strip()
+            if not all(pair):
+                problem = "label or text is empty. Fill it in or delete the line"
+                raise DataError(f"{name}, line {table.line_num}: {problem}.")
+            yield pair
     except csv.Error as error:
-        raise DataError(f"{name}, line {reader.line_num}: {error}. Save it again as CSV.") from error
+        raise DataError(f"{name}, line {table.line_num}: {error}. Save it again as CSV.") from error
 
 
 def groups_of(rows: list[Row]) -> np.ndarray:
@@ -79,11 +71,11 @@ def drawn(
     """Three splits of labelled texts, those that are alike on one side. Raises DataError for a contradiction."""
     classes = tuple(sorted({label for label, _ in rows}))
     labels, groups = np.array([classes.index(label) for label, _ in rows], dtype=np.int64), groups_of(rows)
-    first: dict[int, int] = {}
-    for row, (group, label) in enumerate(zip(groups.tolist(), labels.tolist(), strict=True)):
-        if labels[first.setdefault(group, row)] != label:
-            one, other = rows[first[group]], rows[row]
-            raise DataError(f"{name}: {one[1]!r} is labelled {one[0]!r} and {other[0]!r}. Decide, and delete one.")
+    first: dict[int, Row] = {}
+    for group, row in zip(groups.tolist(), rows, strict=True):
+        label, text = first.setdefault(group, row)
+        if label != row[0]:
+            raise DataError(f"{name}: {text!r} is labelled {label!r} and {row[0]!r}. Decide, and delete one.")
     parts = held_out_first(labels, groups, n_train, n_val, n_test, seed=seed)
     train, val, test = (split_of(rows, labels, groups, part) for part in parts)
     return Splits(train, val, test, classes, name, augment="none", credits=credits)
