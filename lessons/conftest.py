@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from transferlib.claims import MAY_FALL, fall_rates, news, read_claims, too_many_fell
+from transferlib.evidence.claims import (
+    MAY_FALL,
+    fall_rates,
+    news,
+    read_claims,
+    too_many_fell,
+)
 
 RECORD = Path(__file__).with_name("studies") / "replications.json"
 RATES = (

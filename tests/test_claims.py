@@ -19,7 +19,7 @@ from nbclient.exceptions import CellExecutionError
 from scipy.stats import binom
 
 import transferlib as tl
-from transferlib.claims import MAY_FALL, fall_rates, read_claims, too_many_fell
+from transferlib.evidence.claims import MAY_FALL, fall_rates, read_claims, too_many_fell
 
 ROOT = Path(__file__).parents[1]
 KEY = re.compile(r"""f?['"][a-z0-9-]+(\{.+\}[a-z0-9-]*)?['"]""")  # kebab-case; in a loop it says which turn

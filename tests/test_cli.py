@@ -20,13 +20,14 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 import transferlib as tl
-from transferlib import commands_train
+from transferlib.advice.plan import duration, plan
 from transferlib.cli import main
-from transferlib.commands_train import progress_line
-from transferlib.commands_use import KINDS, safe_cell
-from transferlib.data.images import decode
-from transferlib.plan import duration, plan
-from transferlib.report import finite
+from transferlib.cli import train as commands_train
+from transferlib.cli.parser import STRATEGIES
+from transferlib.cli.report import finite
+from transferlib.cli.train import progress_line
+from transferlib.cli.use import KINDS, safe_cell
+from transferlib.data.own.images import load_image
 from transferlib.run import Epoch
 
 COMMAND = [sys.executable, "-m", "transferlib"]
@@ -78,6 +79,29 @@ def test_what_the_report_says_about_loading_is_true(trained):
     scope = {"images": torch.zeros(1, 3, 32, 32, dtype=torch.uint8)}
     exec(code, scope)
     assert scope["probabilities"].shape == (1, 2)
+
+
+def test_the_report_takes_the_name_of_a_folder_as_text(photos, tmp_path):
+    folder = photos.rename(photos.with_name("a|b `c` <i>$x^{$"))
+    assert main(["train", str(folder), *QUICK, "--out", str(tmp_path / "run")]) == 0
+    title = (tmp_path / "run" / "README.md").read_text().splitlines()[0]
+    assert title == r"# From scratch of small_cnn on a\|b \`c\` &lt;i&gt;$x^{$"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_names_that_are_no_text_and_names_like_formulas_get_as_far_as_the_model_card(tmp_path, monkeypatch):
+    photos, out, split = tmp_path / os.fsdecode(b"photos\xff"), tmp_path / "run", stripes(24, 0)
+    fill(photos, split.images, split.labels, names=(os.fsdecode(b"\xfe"), "$x^{$"))
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["train", str(photos), *QUICK, "--out", str(out)]) == 0
+    assert main(["evaluate", str(out), str(photos)]) == 0
+    assert main(["export", str(out), str(tmp_path / "model.onnx")]) == 0
+    assert main(["data", "sheet", str(photos), "--out", str(tmp_path / "sheet.png")]) == 0
+    terminal.flush()
+    assert b"\n  \\udcfe " in terminal.buffer.getvalue()
+    assert "1. \\udcfe\n" in (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "# From scratch of small_cnn on photos\\udcff\n" in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_same_seed_trains_the_same_model(photos, tmp_path):
@@ -149,7 +173,7 @@ def test_a_dry_run_tells_who_learns_how_fast_and_how_much_is_kept(photos, tmp_pa
     splits = tl.load_data("folder", path=photos, image_size=32)
     assert facts["steps"] == -(-len(splits.train) // strategy.batch_size)
     for planned, phase in zip(facts["phases"], strategy.phases, strict=True):
-        model.freeze_to(phase.frozen(5))
+        model.freeze_to(phase.frozen_below(5))
         assert list(planned["rates"].values()) == phase.rates(5)
         assert planned["parameters"] == sum(count for _, count, learns in model.parameter_table() if learns)
         assert planned["epochs"] == phase.epochs
@@ -176,7 +200,7 @@ def test_planning_leaves_the_model_as_it_was():
     assert planned.parameters["head"] == 258
     assert same(state, state_of(model))
     assert modes == [module.training for module in model.modules()]
-    assert model.frozen == 1
+    assert model.frozen_below == 1
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -341,7 +365,7 @@ def test_the_map_is_titled_with_class_and_probability_even_with_dollars(photos, 
     tl.save(small_model(), tmp_path / "run", classes=("$x^{$", "$$\\frac"), image_size=64)
     file = photos / "across" / "0.png"
     assert main(["predict", str(tmp_path / "run"), str(file), "--cam", str(tmp_path / "maps")]) == 0
-    shares = tl.predict(small_model(), decode(file, 64)[None])[0]
+    shares = tl.predict(small_model(), load_image(file, 64)[None])[0]
     best = int(shares.argmax())
     assert titles == [f"{('$x^{$', '$$' + chr(92) + 'frac')[best]}: {shares[best]:.3f}"]
 
@@ -372,6 +396,15 @@ def test_data_sheet_draws_a_picture(tmp_path):
         == 0
     )
     Image.open(tmp_path / "a.png").verify()
+
+
+@pytest.mark.parametrize("name", ["sheet.xyz", "photo.png/sheet.png"])
+def test_a_sheet_that_cannot_be_written_is_one_error_and_leaves_nothing(name, tmp_path, capsys):
+    (tmp_path / "photo.png").touch()
+    assert main(["data", "sheet", "digits", "--n-train", "8", "--out", str(tmp_path / name)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and len(err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
 def test_an_embedded_set_trains_by_name(tmp_path, capsys):
@@ -407,6 +440,18 @@ def test_an_empty_folder_and_one_class_are_refused_by_name(tmp_path, capsys):
     fill(tmp_path / "one", stripes(6, 0).images, [0] * 6)
     assert main(["train", str(tmp_path / "one"), *QUICK, "--out", str(tmp_path / "run")]) == 1
     assert "'across'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
+def test_a_missing_package_is_one_error_with_the_command_that_installs_it(package, workplace, tmp_path):
+    hidden = f"import sys; sys.modules[{package!r}] = None; from transferlib.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", hidden, "export", str(workplace / "run"), str(tmp_path / "model.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert not done.stdout and not list(tmp_path.iterdir())
+    assert done.stderr == (
+        f"error: the export needs {package}, which is not installed. Run: pip install 'transferlib[export]'\n"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT for another process")
@@ -475,6 +520,10 @@ def test_each_example_of_the_help_runs_and_writes_what_it_names(example, workpla
     assert all(path.is_file() or list(path.iterdir()) for path in made)
     if "--json" in words:
         json.loads(out)
+
+
+def test_each_strategy_is_called_on_the_command_line_what_it_is_called_elsewhere():
+    assert {make().name.lower().replace(" ", "-"): make for make in STRATEGIES.values()} == STRATEGIES
 
 
 def test_the_help_documents_the_exit_codes(capsys):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import transferlib as tl
-from transferlib.comparison import MOST_RUNS
+from transferlib.evidence.comparison import MOST_RUNS
 
 SCORES = st.lists(
     st.tuples(st.floats(0, 1, allow_subnormal=False), st.floats(0, 1, allow_subnormal=False)), min_size=2, max_size=12

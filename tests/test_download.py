@@ -19,21 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_server import serve, wait_for
 
-from transferlib.data import download
-from transferlib.data.download import cache_dir, fetch, unpack, verify
 from transferlib.errors import DownloadError
+from transferlib.files import download
+from transferlib.files.download import cache_dir, fetch, unpack
+from transferlib.files.whole import verify
 
 CONTENT = bytes(range(256)) * 1200  # 300 KB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 MD5 = hashlib.md5(CONTENT).hexdigest()
-# Lets a new process import the one module without torch, which would take seconds.
-ALONE = f"""
-import sys, types
-for name, folder in (("transferlib", {str(Path(download.__file__).parents[1])!r}),
-                     ("transferlib.data", {str(Path(download.__file__).parent)!r})):
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [folder]
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +165,7 @@ def test_a_full_disk_is_named_even_where_it_must_be_pretended(server, tmp_path, 
 def test_a_stopped_process_leaves_no_half_file_under_the_name(server, tmp_path, sign):
     server.stall_after = 100_000
     url, path = f"{server.url}/weights.pth", tmp_path / "weights.pth"
-    code = f"{ALONE}\nfrom transferlib.data.download import fetch\nfetch({url!r}, {str(path)!r}, sha256={SHA256!r})"
+    code = f"from transferlib.files.download import fetch\nfetch({url!r}, {str(path)!r}, sha256={SHA256!r})"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
         try:
             wait_for(lambda: names(tmp_path))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import transferlib as tl
-from transferlib import encoders
 from transferlib.errors import TransferError, WeightsError
+from transferlib.networks import encoders
 
 transformers = pytest.importorskip("transformers")
 SENTENCES = ["My knee hurts.", "I cannot sleep, and at four I get up and count the cars.", "Itchy."]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 import transferlib as tl
+from transferlib import evaluation
 from transferlib.errors import DataError
 from transferlib.evaluation import score
 
@@ -73,3 +74,58 @@ def test_scores_go_into_json():
     import json
 
     assert json.loads(json.dumps(tl.evaluate(small_model(), stripe_splits().test).to_dict()))["images"] == 20
+
+
+def resampled(scores: tl.Scores, figure) -> tuple[float, float]:
+    """The interval of a figure as it is defined: 200 samples of whole groups with replacement, from seed 0."""
+    names, which = np.unique(scores.groups, return_inverse=True)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(200):
+        drawn = rng.integers(len(names), size=len(names))
+        rows = np.concatenate([np.flatnonzero(which == group) for group in drawn])
+        found.append(figure(scores.labels[rows], scores.probabilities[rows]))
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return low, high
+
+
+def area(labels, probabilities):
+    present = np.unique(labels)
+    if len(present) < 2:
+        return np.nan
+    if probabilities.shape[1] == 2:
+        return roc_auc_score(labels, probabilities[:, 1])
+    return np.mean([roc_auc_score(labels == label, probabilities[:, label]) for label in present])
+
+
+FIGURES = {
+    "accuracy": lambda labels, p: accuracy_score(labels, p.argmax(1)),
+    "balanced_accuracy": lambda labels, p: np.mean(
+        [(p.argmax(1)[labels == label] == label).mean() for label in np.unique(labels)]
+    ),
+    "auroc": area,
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    ("n", "classes", "groups", "decimals"),
+    [(60, 2, 20, 2), (150, 5, 150, 8), (40, 12, 40, 1), (900, 2, 300, 8), (5, 3, 5, 2)],
+)
+def test_figures_and_intervals_are_scikit_learns_on_the_same_draws(name, n, classes, groups, decimals, monkeypatch):
+    rng = np.random.default_rng(n)
+    labels = rng.integers(classes, size=n)
+    probabilities = rng.dirichlet(np.ones(classes), n) + np.eye(classes)[labels] * rng.random((n, 1)) / 2
+    probabilities = np.round(probabilities / probabilities.sum(1, keepdims=True), decimals)  # rounded: with ties
+    for few in (evaluation.FEW, 0):  # both ways to find who is below whom
+        monkeypatch.setattr(evaluation, "FEW", few)
+        scores = tl.score(labels, probabilities, groups=rng.integers(groups, size=n))
+        assert scores.figures[name] == pytest.approx(FIGURES[name](labels, probabilities), abs=1e-12, nan_ok=True)
+        assert scores.intervals[name] == pytest.approx(resampled(scores, FIGURES[name]), abs=1e-12, nan_ok=True)
+
+
+def test_a_metric_in_the_table_is_everywhere(monkeypatch):
+    monkeypatch.setitem(evaluation.METRICS, "first_class", lambda labels, p, w: w @ (p.argmax(1) == 0) / w.sum(1))
+    scores = tl.score(np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]))
+    assert scores.figures["first_class"] == 0.75
+    assert set(scores.intervals) == {"accuracy", "balanced_accuracy", "auroc", "first_class"}
+    assert scores.to_dict()["first_class"] == 0.75 and "first class 0.750" in repr(scores)

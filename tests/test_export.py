@@ -11,10 +11,10 @@ from helpers import same, small_model, state_of
 from PIL import Image
 
 import transferlib as tl
-from transferlib import export
 from transferlib.cli import main
-from transferlib.data.images import decode
+from transferlib.data.own.images import load_image
 from transferlib.errors import CheckpointError, TransferError
+from transferlib.ship import onnx as export
 
 METRICS = {
     "run": {"strategy": {"name": "fine-tuning"}, "seed": 3},
@@ -99,9 +99,9 @@ def test_the_metadata_name_classes_and_preprocessing(exported):
 def test_a_file_that_differs_is_not_left_behind(tmp_path, monkeypatch):
     original = export._graph
 
-    def spoilt(onnx_module, served, *rest):
+    def spoilt(served, *rest):
         wrong = tl.TransferModel("small_cnn", num_classes=2, pretrained=False, seed=9)
-        return original(onnx_module, export._Probabilities(wrong).eval(), *rest)
+        return original(torch.nn.Sequential(wrong, torch.nn.Softmax(1)).eval(), *rest)
 
     monkeypatch.setattr(export, "_graph", spoilt)
     with pytest.raises(TransferError, match=r"differ.*Nothing was written"):
@@ -180,7 +180,7 @@ def test_what_the_card_says_about_running_is_true(exported, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     scope = {}
     exec(code, scope)
-    wanted = tl.predict(model, decode(tmp_path / "photo.jpg", 32)[None])[0]
+    wanted = tl.predict(model, load_image(tmp_path / "photo.jpg", 32)[None])[0]
     assert torch.allclose(torch.from_numpy(scope["probabilities"]), wanted, atol=0.02)
     assert capsys.readouterr().out.startswith(("across", "down")[int(wanted.argmax())])
 

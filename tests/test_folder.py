@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transferlib.data.check import check_folder
-from transferlib.data.folder import _choose, folder, labelled_split
-from transferlib.data.images import decode
+from transferlib.check.report import check_folder
+from transferlib.data.own.folder import divide, folder, labelled_split
+from transferlib.data.own.images import load_image
 from transferlib.data.splits import Splits
 from transferlib.errors import DataError
 
@@ -62,7 +62,7 @@ def quietly(path: Path, **options: object) -> Splits:
 
 
 def holds(splits: Splits, path: Path, part: str) -> bool:
-    picture = decode(path, 8)
+    picture = load_image(path, 8)
     return any(torch.equal(picture, image) for image in getattr(splits, part).images)
 
 
@@ -302,6 +302,13 @@ def test_broken_file_is_refused_or_left_out_loudly(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links as on POSIX")
+def test_a_link_from_a_part_to_itself_is_no_class(tmp_path: Path) -> None:
+    tree(tmp_path, parts=("train", "val", "test"))
+    (tmp_path / "train" / "up").symlink_to(tmp_path / "train", target_is_directory=True)
+    assert quietly(tmp_path).classes == ("ant", "bee")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links as on POSIX")
 def test_links_in_a_loop_end(tmp_path: Path) -> None:
     tree(tmp_path)
     (tmp_path / "back").symlink_to(tmp_path, target_is_directory=True)
@@ -414,7 +421,7 @@ def test_held_out_images_are_found_in_a_folder_of_parts_with_or_without_train(
         warnings.simplefilter("error")
         split = labelled_split(tmp_path, ("bee", "ant"), image_size=8)
     wanted = [
-        decode(tmp_path / scored / label / f"{label}{i:02d}.jpg", 8) for label in ("ant", "bee") for i in range(3)
+        load_image(tmp_path / scored / label / f"{label}{i:02d}.jpg", 8) for label in ("ant", "bee") for i in range(3)
     ]
     assert torch.equal(split.images, torch.stack(wanted))
     assert split.labels.tolist() == [1, 1, 1, 0, 0, 0]
@@ -448,7 +455,7 @@ def test_any_folder_that_passes_the_check_can_be_divided(data: st.DataObject) ->
     labels = np.repeat(range(len(classes)), [sum(groups) for groups in classes])
     everything = [size for groups in classes for size in groups]
     ids = np.repeat(range(len(everything)), everything)
-    chosen = _choose({"": np.arange(len(labels))}, labels, ids, (None, None, None), data.draw(st.integers(0, 99)))
+    chosen = divide({"": np.arange(len(labels))}, labels, ids, (None, None, None), data.draw(st.integers(0, 99)))
     assert sorted(np.concatenate(list(chosen.values()))) == list(range(len(labels)))
     assert sum(len(np.unique(ids[index])) for index in chosen.values()) == len(everything)
     for index in chosen.values():
@@ -507,7 +514,7 @@ def test_decoded_images_in_files_are_those_in_memory_and_are_found_again(
     root = tree(tmp_path / "photos")
     plain = quietly(root)
     kept = quietly(root, cache=tmp_path / "kept")
-    monkeypatch.setattr("transferlib.data.folder.decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("transferlib.data.own.folder.load_image", lambda *_: pytest.fail("decoded again"))
     again = quietly(root, cache=tmp_path / "kept")
     for part in ("train", "val", "test"):
         for other in (kept, again):
@@ -528,7 +535,7 @@ def test_a_full_disk_under_decoded_images_is_a_clear_error(tmp_path: Path, monke
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("transferlib.storage._reserve", full)
+    monkeypatch.setattr("transferlib.files.tensors._reserve", full)
     with pytest.raises(DataError, match=r"kept.*No space left on device.*MB"):
         quietly(tree(tmp_path / "photos"), cache=tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []
@@ -536,7 +543,7 @@ def test_a_full_disk_under_decoded_images_is_a_clear_error(tmp_path: Path, monke
 
 ANONYMOUS = """
 import sys
-from transferlib.data.folder import folder
+from transferlib.data.own.folder import folder
 
 def anonymous():
     lines = open("/proc/self/status").read().splitlines()

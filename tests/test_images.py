@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from transferlib.data.images import SUFFIXES, decode, decode_bytes
+from transferlib.data.own.images import SUFFIXES, decode_image, load_image
 from transferlib.errors import DataError
 
 WHOLE = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -47,7 +47,7 @@ def png(size: tuple[int, int], bits: int, kind: int, rows: bytes) -> bytes:
 
 def refused(path: Path, *words: str) -> None:
     with pytest.raises(DataError) as caught:
-        decode(path, 16)
+        load_image(path, 16)
     message = str(caught.value)
     assert repr(str(path)) in message
     for word in words:
@@ -57,7 +57,7 @@ def refused(path: Path, *words: str) -> None:
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.webp"])
 def test_lossless_square_of_the_right_size_comes_back_to_the_bit(tmp_path: Path, name: str) -> None:
     options = {"lossless": True} if name == "a.webp" else {}
-    picture = decode(saved(tmp_path, name, Image.fromarray(noise()), **options), 40)
+    picture = load_image(saved(tmp_path, name, Image.fromarray(noise()), **options), 40)
     assert picture.dtype == torch.uint8
     assert picture.shape == (3, 40, 40)
     assert picture.is_contiguous()
@@ -66,28 +66,28 @@ def test_lossless_square_of_the_right_size_comes_back_to_the_bit(tmp_path: Path,
 
 @pytest.mark.parametrize("size", [(30, 90), (90, 30), (31, 47), (7, 5), (1, 1), (1, 3000), (640, 480)])
 def test_any_shape_becomes_a_square(tmp_path: Path, size: tuple[int, int]) -> None:
-    assert decode(saved(tmp_path, "a.jpg", Image.fromarray(noise(*size))), 32).shape == (3, 32, 32)
+    assert load_image(saved(tmp_path, "a.jpg", Image.fromarray(noise(*size))), 32).shape == (3, 32, 32)
 
 
 def test_the_square_is_cut_from_the_middle(tmp_path: Path) -> None:
     wide = np.zeros((20, 60, 3), np.uint8)
     wide[:, 20:40] = (10, 200, 30)
-    picture = decode(saved(tmp_path, "a.png", Image.fromarray(wide)), 20)
+    picture = load_image(saved(tmp_path, "a.png", Image.fromarray(wide)), 20)
     assert (picture == torch.tensor([10, 200, 30], dtype=torch.uint8).view(3, 1, 1)).all()
 
 
 def test_shrinking_averages_instead_of_picking_pixels(tmp_path: Path) -> None:
     board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
     for name in ("a.png", "a.jpg"):
-        picture = decode(saved(tmp_path, name, Image.fromarray(board)), 16).float()
+        picture = load_image(saved(tmp_path, name, Image.fromarray(board)), 16).float()
         assert abs(picture.mean() - 127.5) < 3
         assert picture.std() < 10
 
 
 def test_jpeg_draft_stays_close_to_the_full_decoding(tmp_path: Path) -> None:
     smooth = Image.fromarray(noise(12, 9)).resize((1200, 900), Image.Resampling.BICUBIC)
-    jpeg = decode(saved(tmp_path, "a.jpg", smooth, quality=95, subsampling=0), 64).float()
-    png = decode(saved(tmp_path, "a.png", Image.open(tmp_path / "a.jpg").convert("RGB")), 64).float()
+    jpeg = load_image(saved(tmp_path, "a.jpg", smooth, quality=95, subsampling=0), 64).float()
+    png = load_image(saved(tmp_path, "a.png", Image.open(tmp_path / "a.jpg").convert("RGB")), 64).float()
     assert (jpeg - png).abs().mean() < 1
 
 
@@ -98,7 +98,7 @@ def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was held so that the file must be turned 90° clockwise
     stored = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
     for name in ("a.jpg", "a.png", "a.webp", "a.tif"):
-        picture = decode(saved(tmp_path, name, stored, exif=exif), 40).float()
+        picture = load_image(saved(tmp_path, name, stored, exif=exif), 40).float()
         assert picture[:, :18].mean() > 240, name
         assert picture[:, 22:].mean() < 15, name
 
@@ -106,7 +106,7 @@ def test_exif_rotation_is_applied(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
     path = saved(tmp_path, "a.jpg", Image.fromarray(noise()), exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\xff")
-    assert decode(path, 16).shape == (3, 16, 16)
+    assert load_image(path, 16).shape == (3, 16, 16)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK", "YCbCr", "I;16"])
@@ -119,12 +119,12 @@ def test_every_usual_pixel_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
         if mode != "PA"
         else saved(tmp_path, "a.png", image.convert("P"))
     )
-    assert decode(path, 20).float().mean() > 250
+    assert load_image(path, 20).float().mean() > 250
 
 
 def test_cmyk_jpeg_keeps_its_colours(tmp_path: Path) -> None:
     red = Image.new("RGB", (32, 32), (220, 30, 40))
-    picture = decode(saved(tmp_path, "a.jpg", red.convert("CMYK"), quality=95), 16).float()
+    picture = load_image(saved(tmp_path, "a.jpg", red.convert("CMYK"), quality=95), 16).float()
     assert (picture.mean((1, 2)) - torch.tensor([220.0, 30.0, 40.0])).abs().max() < 6
 
 
@@ -132,7 +132,7 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)
     image = Image.fromarray(np.tile(ramp, (256, 1)))
     for name in ("a.png", "a.tif"):
-        picture = decode(saved(tmp_path, name, image), 256)
+        picture = load_image(saved(tmp_path, name, image), 256)
         assert torch.equal(picture[0, 0], torch.arange(256, dtype=torch.uint8)), name
         assert torch.equal(picture[0], picture[2])
 
@@ -140,7 +140,7 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path: Path) -> None:
 def test_16_bit_colour_is_scaled_and_not_clipped(tmp_path: Path) -> None:
     row = b"\0" + struct.pack(">3H", 0x1234, 0x8000, 0xFFFF) * 4
     (tmp_path / "a.png").write_bytes(png((4, 4), 16, 2, row * 4))
-    picture = decode(tmp_path / "a.png", 4)
+    picture = load_image(tmp_path / "a.png", 4)
     assert (picture.view(3, -1).float() - torch.tensor([[0x12], [0x80], [0xFF]])).abs().max() <= 1
 
 
@@ -152,19 +152,19 @@ def test_numbers_of_32_bits_are_refused_because_nothing_says_which_is_white(tmp_
 def test_transparency_lies_on_white(tmp_path: Path) -> None:
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
     half = Image.new("RGBA", (8, 8), (0, 0, 0, 128))
-    assert (decode(saved(tmp_path, "clear.png", clear), 8) == 255).all()
-    assert (decode(saved(tmp_path, "half.png", half), 8).float() - 127).abs().max() <= 1
+    assert (load_image(saved(tmp_path, "clear.png", clear), 8) == 255).all()
+    assert (load_image(saved(tmp_path, "half.png", half), 8).float() - 127).abs().max() <= 1
     palette = Image.new("P", (8, 8), 0)
     palette.putpalette([200, 0, 0, 0, 0, 200])
-    assert (decode(saved(tmp_path, "palette.png", palette, transparency=0), 8) == 255).all()
-    assert (decode(saved(tmp_path, "key.png", Image.new("L", (8, 8), 7), transparency=7), 8) == 255).all()
+    assert (load_image(saved(tmp_path, "palette.png", palette, transparency=0), 8) == 255).all()
+    assert (load_image(saved(tmp_path, "key.png", Image.new("L", (8, 8), 7), transparency=7), 8) == 255).all()
 
 
 def test_camera_file_with_two_pictures_gives_the_first(tmp_path: Path) -> None:
     first, second = (Image.new("RGB", (512, 512), colour) for colour in ("red", "blue"))
     path = saved(tmp_path, "a.jpg", first, format="MPO", save_all=True, append_images=[second])
     assert Image.open(path).format == "MPO"
-    assert (decode(path, 16).float().mean((1, 2)) - torch.tensor([254.0, 0.0, 0.0])).abs().max() < 3
+    assert (load_image(path, 16).float().mean((1, 2)) - torch.tensor([254.0, 0.0, 0.0])).abs().max() < 3
 
 
 @pytest.mark.parametrize("format", WHOLE)
@@ -186,7 +186,7 @@ def test_a_pillow_told_to_accept_truncated_files_is_refused(tmp_path: Path, monk
     path = saved(tmp_path, "a.png", Image.fromarray(noise()))
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     with pytest.raises(DataError, match="LOAD_TRUNCATED_IMAGES"):
-        decode(path, 16)
+        load_image(path, 16)
 
 
 def test_gif_is_refused_whatever_its_name(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_zero_bytes_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "b.jpg", "cannot be read")
     refused(tmp_path, "not a file")
     with pytest.raises(DataError, match="cannot be read"):
-        decode("a\0b.jpg", 16)
+        load_image("a\0b.jpg", 16)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links and pipes as on POSIX")
@@ -262,14 +262,14 @@ def test_monstrous_decompression_bomb_is_refused(tmp_path: Path) -> None:
 
 def test_the_limit_can_be_set(tmp_path: Path) -> None:
     path = saved(tmp_path, "a.png", Image.fromarray(noise(20, 20)))
-    assert decode(path, 8, max_pixels=400).shape == (3, 8, 8)
+    assert load_image(path, 8, max_pixels=400).shape == (3, 8, 8)
     with pytest.raises(DataError, match="20×20"):
-        decode(path, 8, max_pixels=399)
+        load_image(path, 8, max_pixels=399)
 
 
 def test_image_size_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="image_size"):
-        decode(saved(tmp_path, "a.png", Image.fromarray(noise())), 0)
+        load_image(saved(tmp_path, "a.png", Image.fromarray(noise())), 0)
 
 
 @pytest.mark.parametrize("name", ["ünï-çödé 图.png", "two\nlines.png", "\x1b[31mred.png"])
@@ -278,10 +278,10 @@ def test_odd_names_are_read_and_shown_safely(tmp_path: Path, name: str) -> None:
         path = saved(tmp_path, name, Image.fromarray(noise()))
     except OSError:
         pytest.skip("this file system does not take such a name")
-    assert decode(path, 16).shape == (3, 16, 16)
+    assert load_image(path, 16).shape == (3, 16, 16)
     path.write_bytes(b"x")
     with pytest.raises(DataError) as caught:
-        decode(path, 16)
+        load_image(path, 16)
     assert str(caught.value).isprintable()
 
 
@@ -297,7 +297,7 @@ def test_all_suffixes_are_lower_case_and_hold_the_allowed_formats() -> None:
 )
 def test_random_bytes_raise_nothing_but_data_error(data: bytes, start: bytes) -> None:
     try:
-        picture = decode_bytes(start + data, 8, name="random")
+        picture = decode_image(start + data, 8, name="random")
     except DataError:
         return
     assert picture.pixels.shape == (3, 8, 8)
@@ -328,7 +328,7 @@ def test_corrupted_files_raise_nothing_but_data_error(
     if end < 0.5:
         data = data[: int(2 * end * len(data))]
     try:
-        picture = decode_bytes(bytes(data), 8, name="corrupted")
+        picture = decode_image(bytes(data), 8, name="corrupted")
     except DataError as error:
         assert "'corrupted'" in str(error)
         return

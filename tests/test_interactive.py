@@ -12,15 +12,15 @@ from browsing import PAGES, TOOLS
 from scipy.stats import ttest_1samp
 
 import transferlib as tl
-from transferlib.advice import expect, load_map
+from transferlib.advice.places import expect, load_map
+from transferlib.advice.similarity import Similarity
 from transferlib.plots import COLOURS
-from transferlib.similarity import Similarity
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
 
 Visit = Callable[[str], sync_api.Page]
-CELLS = json.loads(Path(tl.__file__).with_name("map.json").read_text())["cells"]
+CELLS = json.loads((Path(__file__).parents[1] / "lessons/studies/map.json").read_text())["cells"]
 STUDY = json.loads((Path(__file__).parents[1] / "lessons" / "studies" / "depth.json").read_text())["cells"]
 SAID = {"pixels": "logistic regression on pixels", "from scratch": "from scratch, in a hurry"}
 

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transferlib.data import lesions as module
-from transferlib.data.dermatoscope import ALL_SIGNS, CLASSES, draw_lesion, draw_signs, photograph
-from transferlib.data.lesions import lesions
+from transferlib.data.builtin import lesions as module
+from transferlib.data.builtin.dermatoscope import ALL_SIGNS, CLASSES, draw_lesion, draw_signs, photograph
+from transferlib.data.builtin.lesions import lesions
 from transferlib.data.splits import Split
 from transferlib.errors import DataError
 

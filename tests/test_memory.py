@@ -12,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import transferlib as tl
-from transferlib import features, feed, storage
-from transferlib.features import cache_features, halving
-from transferlib.storage import mapped_tensor
+from transferlib import features
+from transferlib.engine.memory import halving
+from transferlib.features import cache_features
+from transferlib.files import tensors as storage
+from transferlib.files.tensors import mapped_tensor
 
 
 @pytest.fixture
 def tiny_memory(monkeypatch):
-    monkeypatch.setattr(feed, "CACHE_LIMIT", 0)
+    monkeypatch.setattr(features, "CACHE_LIMIT", 0)
 
 
 def trained(**options):
@@ -41,7 +43,7 @@ def test_features_in_a_file_train_the_same_weights(tmp_path, monkeypatch):
 def test_features_are_found_again_and_not_computed_twice(tmp_path, monkeypatch):
     state, _ = trained(cache=tmp_path)
     monkeypatch.setattr(features, "halving", lambda *_: pytest.fail("computed again"))
-    monkeypatch.setattr(feed, "batched", lambda function, inputs: function(inputs).detach())
+    monkeypatch.setattr(features, "batched", lambda function, inputs: function(inputs).detach())
     assert same(state, trained(cache=tmp_path)[0])
 
 
@@ -127,10 +129,10 @@ class Scarce:
     def __init__(self, monkeypatch, images, message="DefaultCPUAllocator: can't allocate memory"):
         real = tl.TransferModel.freeze_to
 
-        def freeze_to(model, stage):
+        def freeze_to(model, stage, **options):
             if not any(hook for hook in model.head._forward_pre_hooks):
                 model.head.register_forward_pre_hook(lambda _, given: self.check(given[0]))
-            return real(model, stage)
+            return real(model, stage, **options)
 
         self.images, self.message, self.asked = images, message, []
         monkeypatch.setattr(tl.TransferModel, "freeze_to", freeze_to)

@@ -45,7 +45,7 @@ def test_freeze_to_a_number_freezes_the_first_k_stages(k):
 def test_freeze_to_a_name_includes_that_stage():
     model = small_model()
     for index, name in enumerate(model.stage_names, start=1):
-        assert model.freeze_to(name).frozen == index
+        assert model.freeze_to(name).frozen_below == index
 
 
 def test_train_does_not_thaw_a_frozen_stage():

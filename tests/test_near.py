@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from transferlib.data.images import decode_bytes, thumbnail
-from transferlib.data.near import DISTANCE, agree, close_pairs, near_copies, perceptual_hash
-from transferlib.data.photographs import CREDITS, photograph
-from transferlib.data.scan import Item, scan
+from transferlib.check.near import DISTANCE, agree, close_pairs, near_copies, perceptual_hash
+from transferlib.data.builtin.originals import CREDITS, photograph
+from transferlib.data.own.images import decode_image, thumbnail
+from transferlib.data.own.scan import Item, scan
 
 NAMES = sorted(CREDITS)
 
@@ -25,7 +25,7 @@ def jpeg(image: Image.Image, quality: int = 92) -> bytes:
 
 
 def thumb(data: bytes) -> np.ndarray:
-    return thumbnail(decode_bytes(data, 64, name="x").pixels)
+    return thumbnail(decode_image(data, 64, name="x").pixels)
 
 
 def looked_at(*files: bytes | np.ndarray) -> list[Item]:

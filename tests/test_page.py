@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transferlib.check import page as page_module
+from transferlib.check.page import page, place, write_page
+from transferlib.check.report import check_folder
 from transferlib.cli import main
-from transferlib.data import page as page_module
-from transferlib.data.check import check_folder
-from transferlib.data.page import page, place, write_page
-from transferlib.data.photographs import photograph
+from transferlib.data.builtin.originals import photograph
 from transferlib.errors import CheckpointError, DataError
 
 SCRIPT = "<script>alert(1)<／script>"  # no name may hold a plain slash
@@ -213,7 +213,7 @@ def test_a_folder_with_nothing_in_it_has_a_page_too(tmp_path: Path) -> None:
 def test_a_report_inside_the_checked_folder_or_in_place_of_a_file_is_refused_before_anything_is_read(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transferlib.cli.check_folder", lambda *_, **__: pytest.fail("the images were read"))
+    monkeypatch.setattr("transferlib.cli.data.check_folder", lambda *_, **__: pytest.fail("the images were read"))
     for out in (photos, photos / "out", photos / "ant" / ".." / "out"):
         assert main(["data", "check", str(photos), "--report", str(out)]) == 1
         assert "taken for a class" in capsys.readouterr().err

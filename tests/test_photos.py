@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
-from transferlib.data import photographs
-from transferlib.data.photographs import CREDITS, Photograph, photograph
-from transferlib.data.photos import CLASSES, FLAT, ROLES, _cells, _cut, _scaled, _textured, photos
+from transferlib.data.builtin import originals as photographs
+from transferlib.data.builtin.originals import CREDITS, Photograph, photograph
+from transferlib.data.builtin.photos import CLASSES, FLAT, ROLES, _cells, _cut, _scaled, _textured, photos
 from transferlib.errors import DataError
 
 PARTS = ("train", "val", "test")

@@ -55,7 +55,7 @@ def check(model, strategy):
     last = [state_of(part) for part in parts]
 
     def compare(epoch):
-        frozen = strategy.phases[epoch.phase - 1].frozen(len(model.stages))
+        frozen = strategy.phases[epoch.phase - 1].frozen_below(len(model.stages))
         for index, part in enumerate(parts):
             state = state_of(part)
             if index < frozen:
@@ -101,7 +101,7 @@ def test_rates_never_rise_towards_the_input_and_are_zero_exactly_where_frozen(ph
     rates = phase.rates(count)
     assert len(rates) == count + 1
     assert rates == sorted(rates)
-    assert [rate == 0 for rate in rates] == [index < phase.frozen(count) for index in range(count + 1)]
+    assert [rate == 0 for rate in rates] == [index < phase.frozen_below(count) for index in range(count + 1)]
     assert rates[-1] == phase.lr
 
 

@@ -6,7 +6,7 @@ import torch
 from helpers import stripes
 
 import transferlib as tl
-from transferlib.similarity import log_evidence, similarity
+from transferlib.advice.similarity import log_evidence, similarity
 
 
 def test_images_told_apart_by_everything_have_neighbours_of_their_class():
@@ -36,7 +36,7 @@ def test_measuring_leaves_the_model_as_it_was():
     model = tl.TransferModel("efficientnet_lite0", 2).freeze_to(3).train()
     modes = [module.training for module in model.modules()]
     similarity(stripes(8, 0), 2, model)
-    assert model.frozen == 3
+    assert model.frozen_below == 3
     assert [module.training for module in model.modules()] == modes
     assert not any(module._forward_pre_hooks for module in model.modules())
 

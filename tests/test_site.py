@@ -225,7 +225,7 @@ def test_the_zip_has_the_site_the_lessons_and_the_package(tmp_path: Path) -> Non
     pack.pack(tmp_path / "course.zip")
     with zipfile.ZipFile(tmp_path / "course.zip") as archive:
         names = archive.namelist()
-    wanted = ("site/index.html", "lessons/01_the_specialist.ipynb", "transferlib/map.json", "requirements.txt")
+    wanted = ("site/index.html", "lessons/01_the_specialist.ipynb", "transferlib/advice/map.json", "requirements.txt")
     assert {f"head-start/{name}" for name in wanted} <= set(names)
     assert not any(".venv" in name or ".git/" in name for name in names)
 

@@ -13,8 +13,8 @@ from local_server import serve
 from PIL import Image
 from scipy.io import savemat
 
-from transferlib.data import sources
-from transferlib.data.sources import dermamnist, digits, flowers102, oxford_pets
+from transferlib.data.builtin.digits import digits
+from transferlib.data.builtin.public import SETS, dermamnist, flowers102, oxford_pets
 from transferlib.errors import DataError, DownloadError
 
 PARTS = ("train", "val", "test")
@@ -24,13 +24,19 @@ def md5(content: bytes) -> str:
     return f"md5:{hashlib.md5(content).hexdigest()}"
 
 
+def use(monkeypatch, name: str, server, files: dict[str, bytes]) -> None:
+    """Let a set come from a server of this machine."""
+    monkeypatch.setitem(SETS[name], "url", f"{server.url}/{{file}}?download=1")
+    monkeypatch.setitem(SETS[name], "files", {file: md5(content) for file, content in files.items()})
+
+
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     """An empty cache, and no way to the internet."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("TRANSFERLIB_CACHE", str(tmp_path / "cache"))
-    for name in ("DERMAMNIST_URL", "FLOWERS102_URL", "PETS_URL"):
-        monkeypatch.setattr(sources, name, "http://127.0.0.1:9")  # nobody listens
+    for about in SETS.values():
+        monkeypatch.setitem(about, "url", "http://127.0.0.1:9/{file}")  # nobody listens
     return tmp_path / "cache"
 
 
@@ -91,11 +97,9 @@ def derma_file(side: int = 28, **changes: np.ndarray) -> bytes:
 @pytest.fixture
 def derma(monkeypatch):
     """The official files, small, on a server of this machine."""
-    files = {name: derma_file(side) for side, (name, _) in sources.DERMAMNIST.items() if side < 128}
+    files = {"dermamnist.npz": derma_file(28), "dermamnist_64.npz": derma_file(64)}
     with serve(files) as server:
-        monkeypatch.setattr(sources, "DERMAMNIST_URL", server.url)
-        table = {side: (name, md5(files.get(name, b""))) for side, (name, _) in sources.DERMAMNIST.items()}
-        monkeypatch.setattr(sources, "DERMAMNIST", table)
+        use(monkeypatch, "dermamnist", server, dict.fromkeys(SETS["dermamnist"]["files"], b"") | files)
         yield server
 
 
@@ -174,7 +178,7 @@ def test_a_damaged_file_of_the_readers_own_is_named_and_never_replaced(derma, tm
 )
 def test_a_file_of_another_shape_is_a_clear_error_and_no_pickle_is_read(derma, monkeypatch, changes):
     derma.files["dermamnist.npz"] = content = derma_file(**changes)
-    monkeypatch.setitem(sources.DERMAMNIST, 28, ("dermamnist.npz", md5(content)))
+    monkeypatch.setitem(SETS["dermamnist"]["files"], "dermamnist.npz", md5(content))
     with pytest.raises((DownloadError, DataError), match="dermamnist"):
         dermamnist(image_size=28)
 
@@ -225,8 +229,7 @@ def flowers(monkeypatch):
         "setid.mat": mat(trnid=ids[:204], valid=ids[204:408], tstid=ids[408:]),
     }
     with serve(files) as server:
-        monkeypatch.setattr(sources, "FLOWERS102_URL", server.url)
-        monkeypatch.setattr(sources, "FLOWERS102", {name: md5(content) for name, content in files.items()})
+        use(monkeypatch, "flowers102", server, files)
         names = {"image": "102flowers.tgz", "label": "imagelabels.mat", "setid": "setid.mat"}
         table = {key: (name, md5(files[name])[4:]) for key, name in names.items()}
         monkeypatch.setattr(Flowers102, "_file_dict", table)
@@ -256,14 +259,9 @@ def pet_files() -> dict[str, bytes]:
     return {"images.tar.gz": tgz(images), "annotations.tar.gz": tgz(notes)}
 
 
-def use_pets(monkeypatch, server) -> None:
-    monkeypatch.setattr(sources, "PETS_URL", server.url)
-    monkeypatch.setattr(sources, "PETS", {name: md5(content) for name, content in server.files.items()})
-
-
 def test_pets_draw_val_from_trainval_and_test_from_test(monkeypatch):
     with serve(pet_files()) as server:
-        use_pets(monkeypatch, server)
+        use(monkeypatch, "oxford_pets", server, server.files)
         for _ in range(2):
             splits = oxford_pets(image_size=16, n_val=6, n_test=12)
         assert server.requests == ["images.tar.gz", "annotations.tar.gz"]
@@ -279,7 +277,7 @@ def test_pets_draw_val_from_trainval_and_test_from_test(monkeypatch):
 
 def test_a_broken_picture_or_list_among_the_pets_says_what_to_delete(monkeypatch, cache):
     with serve(pet_files()) as server:
-        use_pets(monkeypatch, server)
+        use(monkeypatch, "oxford_pets", server, server.files)
         oxford_pets(image_size=16, n_val=6, n_test=12)
         base = cache / "oxford_pets" / "oxford-iiit-pet"
         (base / "images" / "beagle_20.jpg").write_bytes(jpeg(9)[:400])
@@ -292,7 +290,7 @@ def test_a_broken_picture_or_list_among_the_pets_says_what_to_delete(monkeypatch
 
 def test_a_download_that_breaks_off_leaves_no_pets_behind(monkeypatch, cache):
     with serve(pet_files()) as server:
-        use_pets(monkeypatch, server)
+        use(monkeypatch, "oxford_pets", server, server.files)
         server.stop_after = 500
         with pytest.raises(DownloadError, match=r"images\.tar\.gz"):
             oxford_pets()

@@ -33,7 +33,7 @@ def test_lr_is_the_heads_in_every_phase(make, lr):
 def test_rates_fall_with_depth_and_are_zero_exactly_where_frozen(learn, stages, body, decay):
     phase = tl.Phase(1, learn, 0.01, body, decay)
     rates = phase.rates(stages)
-    frozen = phase.frozen(stages)
+    frozen = phase.frozen_below(stages)
     assert len(rates) == stages + 1
     assert rates[:frozen] == [0.0] * frozen
     assert all(0 < shallow < deep for shallow, deep in zip(rates[frozen:], rates[frozen + 1 :], strict=False))

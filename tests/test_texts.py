@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from local_server import serve
 
 import transferlib as tl
-from transferlib.data import texts
+from transferlib.data.builtin.public import SETS
 from transferlib.errors import DataError, DownloadError
 
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).filter(
@@ -72,7 +72,7 @@ def rows(n: int) -> str:
 def test_a_table_becomes_splits_with_its_labels_as_classes(tmp_path):
     path = tmp_path / "letters.csv"
     path.write_text(rows(60), encoding="utf-8")
-    splits = tl.load_data("table", path=path)
+    splits = tl.load_data("texts", path=path)
     assert splits.classes == ("0", "1") and splits.name == "letters"
     assert [len(p) for p in (splits.train, splits.val, splits.test)] == [40, 10, 10]
     assert all(
@@ -85,7 +85,7 @@ def test_a_tsv_keeps_quotation_marks_and_other_column_names(tmp_path):
     path.write_text(
         "kind\tsaid\n" + 'a\tI said "no".\nb\tShe said 5" is short.\n' * 1 + "a\tx\nb\ty\n", encoding="utf-8"
     )
-    splits = tl.load_data("table", path=path, text="said", label="kind", n_val=0, n_test=0)
+    splits = tl.load_data("texts", path=path, text="said", label="kind", n_val=0, n_test=0)
     assert 'I said "no".' in splits.train.texts
 
 
@@ -93,7 +93,7 @@ def test_copies_of_a_text_stay_on_one_side(tmp_path):
     path = tmp_path / "letters.csv"
     lines = [f"{'  Same   TEXT' if i % 3 else 'same text'} {i // 6},{i // 6 % 2}" for i in range(60)]
     path.write_text("text,label\n" + "\n".join(lines), encoding="utf-8")
-    splits = tl.load_data("table", path=path, seed=1)
+    splits = tl.load_data("texts", path=path, seed=1)
     splits.assert_no_leak()
     assert len(set(splits.train.groups.tolist())) < len(splits.train)
 
@@ -111,15 +111,15 @@ def test_a_bad_table_is_refused_with_the_place(tmp_path, content, message):
     path = tmp_path / "letters.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
-        tl.load_data("table", path=path, n_val=0, n_test=0)
+        tl.load_data("texts", path=path, n_val=0, n_test=0)
 
 
 def test_a_table_that_is_missing_or_not_utf8_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
-        tl.load_data("table", path=tmp_path / "none.csv")
+        tl.load_data("texts", path=tmp_path / "none.csv")
     (tmp_path / "latin.csv").write_bytes("text,label\nGr\xfc\xdfe,x\n".encode("latin-1"))
     with pytest.raises(DataError, match="UTF-8"):
-        tl.load_data("table", path=tmp_path / "latin.csv")
+        tl.load_data("texts", path=tmp_path / "latin.csv")
 
 
 # AG News, from a server on this machine
@@ -135,9 +135,9 @@ def agnews(monkeypatch, tmp_path):
     monkeypatch.setenv("TRANSFERLIB_CACHE", str(tmp_path))
     files = {"train.csv": news("train", 80), "test.csv": news("test", 40) + news("train", 4)}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(texts, "AGNEWS", digests)
+    monkeypatch.setitem(SETS["agnews"], "files", digests)
     with serve(files) as server:
-        monkeypatch.setattr(texts, "AGNEWS_URL", server.url)
+        monkeypatch.setitem(SETS["agnews"], "url", f"{server.url}/{{file}}")
         yield server
 
 
@@ -153,6 +153,6 @@ def test_agnews_is_fetched_once_and_no_training_text_is_in_its_test(agnews):
 def test_a_file_that_is_not_agnews_is_refused(agnews, monkeypatch):
     content = b'"nine","a","b"\n'
     agnews.files["train.csv"] = content
-    monkeypatch.setitem(texts.AGNEWS, "train.csv", hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(SETS["agnews"]["files"], "train.csv", hashlib.sha256(content).hexdigest())
     with pytest.raises(DownloadError, match="not a file of AG News"):
         tl.load_data("agnews", 40)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 import transferlib as tl
-from transferlib import feed, training
+from transferlib import features as feed
+from transferlib import training
 from transferlib.errors import TrainingDiverged, TransferError
 
 QUICK = {
@@ -105,7 +106,7 @@ def test_every_parameter_is_in_exactly_one_group_of_its_own_stage():
     assert sorted(grouped) == sorted(id(p) for p in model.parameters())
     parts = [*model.stages, model.head]
     for group in optimizer.param_groups:
-        assert {id(p) for p in group["params"]} <= {id(p) for p in parts[group["stage"]].parameters()}
+        assert {id(p) for p in group["params"]} <= {id(p) for p in parts[group["part"]].parameters()}
         assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
 
 

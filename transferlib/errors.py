@@ -18,7 +18,7 @@ class DownloadError(TransferError, OSError):
 
 
 class CheckpointError(TransferError):
-    """A saved model that cannot be loaded safely into what it is meant for."""
+    """A model or a run that cannot be written, or what is read instead of one cannot be trusted."""
 
 
 class TrainingDiverged(TransferError):

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score
+from sklearn.metrics import confusion_matrix
 from sklearn.metrics import precision_recall_fscore_support as per_class_scores
 from torch import Tensor
 
 from transferlib.data.splits import Split
+from transferlib.engine.memory import batched
 from transferlib.errors import DataError
-from transferlib.features import batched
-from transferlib.model import TransferModel
+from transferlib.model import TransferModel, evaluating
 
 Array = NDArray[Any]
+DRAWS = 200  # of the bootstrap
+FEW = 400  # images of a class, up to which comparing all with all is quicker than sorting
+CELLS = 1 << 23  # compared at once
 
 
 def predict(model: TransferModel, inputs: Tensor, batch_size: int = 32) -> Tensor:
@@ -31,12 +34,73 @@ def predict(model: TransferModel, inputs: Tensor, batch_size: int = 32) -> Tenso
     >>> tl.predict(tl.TransferModel("small_cnn", 10, pretrained=False), images).shape
     torch.Size([10, 10])
     """
-    device = model.head.weight.device
-    was_training = model.training
-    model.eval()
-    logits = batched(lambda batch: model(batch.to(device)).float().cpu(), inputs, batch_size)
-    model.train(was_training)
+    with evaluating(model):
+        logits = batched(lambda batch: model(batch.to(model.device)).float().cpu(), inputs, batch_size)
     return logits.softmax(1)
+
+
+def _accuracy(labels: Array, scores: Array, weights: Array) -> Array:
+    """The share of right answers."""
+    right = scores.argmax(1) == labels
+    return np.asarray(weights @ right / weights.sum(1))
+
+
+def _balanced_accuracy(labels: Array, scores: Array, weights: Array) -> Array:
+    """The mean of each class's share of right answers, over the classes that are there."""
+    images = _by_class(labels, weights)
+    found = _by_class(labels, weights * (scores.argmax(1) == labels))
+    return _mean_of_shares(found, images)
+
+
+def _auroc(labels: Array, scores: Array, weights: Array) -> Array:
+    """The mean, over the classes that are there, of one class against the rest; nan for a single class.
+
+    For one class it is the share of pairs, an image of it and another one, in which the first one's score is
+    higher, ties counting half (Hanley and McNeil 1982).
+    """
+    present, images = np.unique(labels, return_counts=True)
+    below = np.zeros_like(weights)  # of each image, the weight of the others that are below it
+    columns = np.ascontiguousarray(scores.T)
+    rare = np.flatnonzero(np.isin(labels, present[images <= FEW]))
+    for rows in np.array_split(rare, -(-len(rare) * len(labels) // CELLS) or 1):
+        column, own = columns[labels[rows]], scores[rows, labels[rows]][:, None]
+        wins = (column < own) + 0.5 * (column == own)
+        wins[labels[rows][:, None] == labels] = 0
+        below[:, rows] = weights @ wins.T
+    for label in present[images > FEW]:  # sorted, or time would grow with the square of the images
+        column, other = columns[label], np.flatnonzero(labels != label)
+        other = other[np.argsort(column[other])]
+        summed = np.pad(weights[:, other].cumsum(1), ((0, 0), (1, 0)))
+        ends = (np.searchsorted(column[other], column[labels == label], side) for side in ("left", "right"))
+        below[:, labels == label] = sum(summed[:, end] for end in ends) / 2
+    mine = _by_class(labels, weights)
+    found, pairs = _by_class(labels, weights * below), mine * (weights.sum(1, keepdims=True) - mine)
+    if scores.shape[1] == 2:  # the other class says the same
+        found, pairs = found[:, -1:], pairs[:, -1:]
+    return _mean_of_shares(found, pairs)
+
+
+def _by_class(labels: Array, table: Array) -> Array:
+    """(D, N) summed over the images of each class that is there."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.unique(labels[order], return_index=True)[1]
+    return np.asarray(np.add.reduceat(table[:, order], starts, axis=1))
+
+
+def _mean_of_shares(part: Array, whole: Array) -> Array:
+    """The mean of part / whole over the columns in which there is a whole; nan where there is none."""
+    there = whole > 0
+    shares = np.divide(part, whole, out=np.zeros(part.shape), where=there)
+    return np.where(there.any(1), shares.sum(1) / np.maximum(there.sum(1), 1), np.nan)
+
+
+METRICS: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "auroc": _auroc,
+}
+"""Each figure, (D,), of labels, (N,), scores, (N, K), and D weightings of the images, (D, N): a row of ones gives the
+figure of the split, how often each image was drawn gives the bootstrap's. A new one needs a line here, no more."""
 
 
 @dataclass(frozen=True)
@@ -54,52 +118,63 @@ class ClassScore:
 class Scores:
     """Figures over a whole split; `intervals` are 95 % ones from resampling whole groups.
 
-    auroc is the mean over classes of one class against the rest, nan where a split has
-    fewer than two classes. confusion: (K, K) counts; rows are the truth, columns the calls.
+    figures: one value a metric. AUROC is the mean over classes of one class against the rest, nan where a
+    split has fewer than two classes. confusion: (K, K) counts; rows are the truth, columns the calls.
     """
 
-    accuracy: float
-    balanced_accuracy: float
-    auroc: float
+    figures: dict[str, float]
     confusion: Array
     per_class: tuple[ClassScore, ...]
     labels: Array = field(repr=False)
     probabilities: Array = field(repr=False)
     groups: Array = field(repr=False)
 
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers."""
+        return self.figures["accuracy"]
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean of each class's recall."""
+        return self.figures["balanced_accuracy"]
+
+    @property
+    def auroc(self) -> float:
+        """The area under the ROC curve, as a mean over classes."""
+        return self.figures["auroc"]
+
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % intervals of accuracy, balanced accuracy and AUROC: bootstrap over groups."""
+        """95 % interval of each figure: bootstrap over groups."""
         names, which = np.unique(self.groups, return_inverse=True)
-        members = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
         rng = np.random.default_rng(0)
-        draws = [np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))]) for _ in range(200)]
-        calls = self.probabilities.argmax(1)
-        figures: dict[str, Callable[[Array], float]] = {
-            "accuracy": lambda i: float(accuracy_score(self.labels[i], calls[i])),
-            "balanced_accuracy": lambda i: _balanced(self.labels[i], calls[i]),
-            "auroc": lambda i: _auroc(self.labels[i], self.probabilities[i]),
-        }
-        limits = {name: np.nanquantile([of(i) for i in draws], [0.025, 0.975]) for name, of in figures.items()}
-        return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
+        draws = [np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(DRAWS)]
+        weights = np.array(draws, dtype=float)[:, which]
+        found = {}
+        for name, metric in METRICS.items():
+            low, high = np.nanquantile(metric(self.labels, self.probabilities, weights), [0.025, 0.975])
+            found[name] = (float(low), float(high))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Figures, intervals and the per-class table, ready for JSON."""
         return {
             "images": len(self.labels),
-            "accuracy": self.accuracy,
-            "balanced_accuracy": self.balanced_accuracy,
-            "auroc": None if np.isnan(self.auroc) else self.auroc,
+            **{name: None if np.isnan(value) else value for name, value in self.figures.items()},
             "intervals_95": self.intervals,
             "confusion": self.confusion.tolist(),
             "per_class": [vars(row) for row in self.per_class],
         }
 
     def __repr__(self) -> str:
-        return (
-            f"Scores(accuracy {self.accuracy:.3f}, balanced accuracy {self.balanced_accuracy:.3f}, "
-            f"AUROC {self.auroc:.3f}; {len(self.labels)} images)"
-        )
+        told = ", ".join(f"{metric_name(name)} {value:.3f}" for name, value in self.figures.items())
+        return f"Scores({told}; {len(self.labels)} images)"
+
+
+def metric_name(name: str) -> str:
+    """A metric's name as people write it."""
+    return name.replace("_", " ").replace("auroc", "AUROC")
 
 
 def evaluate(model: TransferModel, split: Split, classes: tuple[str, ...] | None = None) -> Scores:
@@ -116,7 +191,7 @@ def evaluate(model: TransferModel, split: Split, classes: tuple[str, ...] | None
     """
     if not len(split):
         raise DataError("the split to evaluate is empty: ask load_data for n_test images, or evaluate another split.")
-    k = model.head.out_features
+    k = model.num_classes
     if int(split.labels.max()) >= k or int(split.labels.min()) < 0:
         raise DataError(
             f"the labels reach from {int(split.labels.min())} to {int(split.labels.max())}, but the model has {k} "
@@ -141,30 +216,13 @@ def score(
     confusion = confusion_matrix(labels, calls, labels=np.arange(k))
     precision, recall, f1, support = per_class_scores(labels, calls, labels=np.arange(k), zero_division=0.0)
     names = classes or tuple(str(index) for index in range(k))
+    once = np.ones((1, len(labels)))
     rows = zip(names, support, recall, precision, f1, strict=True)
     return Scores(
-        accuracy=float(accuracy_score(labels, calls)),
-        balanced_accuracy=_balanced(labels, calls),
-        auroc=_auroc(labels, probabilities),
+        figures={name: metric(labels, probabilities, once).item() for name, metric in METRICS.items()},
         confusion=confusion,
         per_class=tuple(ClassScore(name, int(n), float(r), float(p), float(f)) for name, n, r, p, f in rows),
         labels=labels,
         probabilities=probabilities,
         groups=np.arange(len(labels)) if groups is None else groups,
     )
-
-
-def _balanced(labels: Array, calls: Array) -> float:
-    """The mean of each present class's recall."""
-    present = np.unique(labels)
-    return float(np.mean([(calls[labels == label] == label).mean() for label in present]))
-
-
-def _auroc(labels: Array, probabilities: Array) -> float:
-    """Mean over the present classes of one against the rest."""
-    present = np.unique(labels)
-    if len(present) < 2:
-        return float("nan")
-    if probabilities.shape[1] == 2:
-        return float(roc_auc_score(labels, probabilities[:, 1]))
-    return float(np.mean([roc_auc_score(labels == label, probabilities[:, label]) for label in present]))

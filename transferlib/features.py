@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
+import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from transferlib.data.transforms import augment
+from transferlib.data.transforms import Augment, augment
+from transferlib.engine.memory import batched, halving
+from transferlib.engine.processes import Processes
+from transferlib.engine.state import State
 from transferlib.errors import TransferError
-from transferlib.model import TransferModel
-from transferlib.parallel import Processes
-from transferlib.storage import hash_of, log, mapped_tensor
+from transferlib.files.tensors import hash_of, mapped_tensor
+from transferlib.model import TransferModel, evaluating
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: a GPU's, or torch's allocator for the processor."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "not enough memory" in str(error))
-    )
-
-
-def halving(action: Callable[[int], T], size: int, told: str = "a batch") -> T:
-    """`action(size)`, and with half the size whenever memory runs out, down to a size of 1."""
-    while True:
-        try:
-            return action(size)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or size == 1:
-                raise
-        size = -(-size // 2)
-        log.warning("out of memory: going on with %d images instead of %s", size, told)
-
-
-@torch.no_grad()
-def batched(function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 32) -> Tensor:
-    """Apply `function` to `inputs`, (N, …), a batch at a time and without gradients."""
-    return halving(
-        lambda size: torch.cat([function(batch) for batch in torch.split(inputs, size)]),
-        batch_size,
-        f"batches of {batch_size}",
-    )
+CACHE_LIMIT = 2 * 1024**3
+"""Frozen features larger than this many bytes are recomputed, or kept in a file, instead of in memory."""
 
 
 def prefix(model: TransferModel, stages: int) -> Callable[[Tensor], Tensor]:
@@ -59,10 +39,23 @@ def suffix(model: TransferModel, stages: int) -> nn.Module:
     return nn.Sequential(*model.stages[stages:], model.head)
 
 
+def extract_features(model: TransferModel, inputs: Tensor, *, batch_size: int = 32) -> Tensor:
+    """What the head would see of raw inputs, float (N, features), on the processor and without gradients.
+
+    inputs: as for `predict`. The model is in evaluation mode meanwhile and afterwards as it was.
+
+    >>> model = TransferModel("small_cnn", 2, pretrained=False)
+    >>> extract_features(model, torch.zeros(4, 3, 32, 32, dtype=torch.uint8)).shape
+    torch.Size([4, 128])
+    """
+    with evaluating(model):
+        return batched(lambda batch: model.features(batch.to(model.device)).float().cpu(), inputs, batch_size)
+
+
 def cache_bytes(model: TransferModel, images: Tensor, *, views: int = 1) -> int:
     """How many bytes `cache_features` will keep, found out by running a single image."""
     with torch.no_grad():
-        return prefix(model, model.frozen)(images[:1]).float().nbytes * len(images) * views
+        return prefix(model, model.frozen_below)(images[:1]).float().nbytes * len(images) * views
 
 
 def cache_features(
@@ -70,7 +63,7 @@ def cache_features(
     images: Tensor,
     *,
     views: int = 1,
-    kind: str = "none",
+    kind: Augment = "none",
     seed: int = 0,
     batch_size: int = 32,
     dtype: torch.dtype = torch.float32,
@@ -92,12 +85,12 @@ def cache_features(
     >>> cache_features(model, torch.zeros(4, 3, 32, 32, dtype=torch.uint8), views=2, kind="flip").shape
     torch.Size([2, 4, 128])
     """
-    if not model.frozen:
+    if not model.frozen_below:
         raise TransferError(
             f"no stage of {model.backbone} is frozen, so nothing can be computed once: freeze_to first."
         )
     processes = processes or Processes(images.device)
-    run = prefix(model, model.frozen)
+    run = prefix(model, model.frozen_below)
     with torch.no_grad():
         shape = (views, len(images), *run(images[:1]).shape[1:])
 
@@ -117,9 +110,91 @@ def cache_features(
         kept = torch.empty(shape, dtype=dtype, device=images.device)
         fill_all(kept)
         return kept
-    stages = [f"{name} {model.backbone}" for name in model.stage_names[: model.frozen]]
-    weights = [tensor for stage in model.stages[: model.frozen] for tensor in stage.state_dict().values()]
-    facts = [torch.__version__, str(asdict(model.preprocess)), str((shape, str(dtype), kind, seed, batch_size))]
+    stages = [f"{name} {model.backbone}" for name in model.stage_names[: model.frozen_below]]
+    weights = [tensor for stage in model.stages[: model.frozen_below] for tensor in stage.state_dict().values()]
+    # a function of one's own may have changed under the same name: what it made is never found again
+    seen = secrets.token_hex() if callable(kind) else kind
+    facts = [torch.__version__, str(asdict(model.preprocess)), str((shape, str(dtype), seen, seed, batch_size))]
     own = Path(folder) / str(processes.index) if processes.count > 1 else Path(folder)
     key = hash_of(*facts, *stages, *weights, images)
     return mapped_tensor(own, "features", key, shape, dtype, fill_all)
+
+
+def keepable(state: State) -> tuple[int, int]:
+    """How many fixed views of a training image the frozen stages see, and the bytes of all that they make.
+
+    (0, 0) where nothing is frozen, or where every epoch draws fresh views.
+    """
+    model, views = state.model, 1 if state.augment == "none" else state.strategy.views
+    if not model.frozen_below or not views:
+        return 0, 0
+    size = cache_bytes(model, state.train.inputs[:1], views=views * len(state.train) + len(state.val))
+    return views, size * state.keeping.dtype.itemsize // torch.float32.itemsize
+
+
+def no_room(size: int, folder: Path | None) -> str:
+    """Why so many bytes fit neither into memory nor into the folder; "" if they do."""
+    if size <= CACHE_LIMIT:
+        return ""
+    if folder is None:
+        return f"more than transferlib.features.CACHE_LIMIT, {CACHE_LIMIT / 1e6:,.0f} MB, and no fit(cache=FOLDER)"
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    return f"{folder} has {free / 1e6:,.0f} MB free" if size > free else ""
+
+
+class Feed:
+    """The images of a phase, or what the frozen stages made of them."""
+
+    def __init__(self, state: State) -> None:
+        model, self.processes, self.labels = state.model, state.processes, state.train.labels
+        self.kind = state.augment
+        self.plain_learner = suffix(model, model.frozen_below)
+        self.learner = self.processes.wrap(self.plain_learner)
+        views, size = keepable(state)
+        if views and (kept := self._kept(state, views, size)):
+            self.inputs, self.val_inputs = kept
+            self.kind = "none"
+            self.prepare: Callable[[Tensor], Tensor] = lambda features: features.float()
+        else:
+            self.inputs, self.val_inputs = state.train.inputs[None], state.val.inputs
+            self.prepare = prefix(model, model.frozen_below)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits, (N, K), of a piece of a batch, in what learns."""
+        return cast(Tensor, self.learner(self.prepare(inputs)))
+
+    def batch(self, chosen: Tensor, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of a batch. Augmentation is drawn for the whole of it, whoever computes which part."""
+        view, device = self.inputs[(epoch - 1) % len(self.inputs)], self.processes.device
+        inputs = view[chosen.to(view.device)].to(device, non_blocking=True)
+        return augment(inputs, self.kind, generator), self.labels[chosen.to(device)]
+
+    def val_logits(self) -> Tensor:
+        """Logits of the whole validation split, (N, K), no image twice."""
+
+        def logits(inputs: Tensor) -> Tensor:
+            return cast(Tensor, self.plain_learner(self.prepare(inputs.to(self.processes.device))))
+
+        return batched(lambda batch: self.processes.map(logits, batch), self.val_inputs)
+
+    def _kept(self, state: State, views: int, size: int) -> tuple[Tensor, Tensor] | None:
+        """What the frozen stages make of training and validation images, if there is a place to keep it."""
+        model, train, val = state.model, state.train, state.val
+        told = (
+            f"{model.frozen_below} frozen stages run once over {views} view{'s' * (views > 1)} of {len(train)} "
+            f"training and {len(val)} validation inputs: {size / 1e6:.1f} MB"
+        )
+        folder = state.keeping.folder if size > CACHE_LIMIT else None
+        common: dict[str, Any] = {"folder": folder, "dtype": state.keeping.dtype, "processes": state.processes}
+        try:
+            if why := no_room(size, state.keeping.folder):
+                raise OSError(why)
+            log.info("%s, to be kept in %s", told, folder or "memory")
+            inputs = cache_features(model, train.inputs, views=views, kind=self.kind, seed=state.run.seed, **common)
+            kept = inputs, cache_features(model, val.inputs, **common)[0]
+        except OSError as error:
+            warnings.warn(f"{told} cannot be kept: {error}. They are recomputed every epoch instead.", stacklevel=5)
+            return None
+        state.run.notes.append(f"{told} kept in {folder or 'memory'}")
+        return kept

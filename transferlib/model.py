@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
-from transferlib.backbones import Preprocess, build_backbone
+from transferlib.deprecated import renamed
 from transferlib.errors import TransferError
-
-
-def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or else a CUDA device if there is one."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+from transferlib.networks.backbone import Preprocess
+from transferlib.networks.registry import build_backbone
 
 
 class TransferModel(nn.Module):
-    """A pretrained body under a new, randomly initialised linear head.
+    """A pretrained body under a new, randomly initialised head.
 
-    Everything that transfer learning decides is an index into `stages`: what is frozen, how
-    fast the rest learns, where the network is cut to keep what was already computed.
+    Everything that transfer learning decides is an index into `parts`, the stages and the head: what is
+    frozen, how fast the rest learns, where the network is cut to keep what was already computed.
+
+    head: any module from features, (N, features), to logits, (N, num_classes); None makes a linear one,
+    drawn from `seed`. With pretrained=False the body is random, drawn from `seed` too: the blank twin.
 
     >>> model = TransferModel("small_cnn", num_classes=3, pretrained=False)
     >>> model.freeze_to("stage3").trainable_stages
@@ -26,7 +29,13 @@ class TransferModel(nn.Module):
     """
 
     def __init__(
-        self, backbone: str = "efficientnet_lite0", num_classes: int = 2, *, pretrained: bool = True, seed: int = 0
+        self,
+        backbone: str = "efficientnet_lite0",
+        num_classes: int = 2,
+        *,
+        pretrained: bool = True,
+        seed: int = 0,
+        head: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if num_classes < 2:
@@ -36,13 +45,30 @@ class TransferModel(nn.Module):
         self.weights = built.weights
         self.preprocess = built.preprocess
         self.stages = built.stages
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.head = nn.Linear(built.features, num_classes)
-        self.frozen = 0
+        self.num_classes = num_classes
+        if head is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                head = nn.Linear(built.features, num_classes)
+        self.head = head
+        self.frozen_below = self.frozen_above = 0
         self.keep_statistics = False
         self.to(memory_format=torch.channels_last)  # the layout that convolutions are fastest in
         self.eval()  # a new model can be looked at without changing; `fit` switches to training
+        self._check_head(built.features)
+
+    @torch.no_grad()
+    def _check_head(self, features: int) -> None:
+        try:
+            where = next(self.head.parameters(), torch.empty(0)).device
+            shape = tuple(self.head(torch.zeros(2, features, device=where)).shape)
+        except RuntimeError as error:
+            told = f"the head cannot take the {features} features of {self.backbone} ({error})"
+            raise TransferError(f"{told}: begin it with so many inputs.") from error
+        if shape != (2, self.num_classes):
+            raise TransferError(
+                f"the head makes {shape} of 2 images: end it with {self.num_classes} outputs, one a class."
+            )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits, (N, num_classes), of images, (N, 3, H, W), uint8 or float in [0, 1], or of texts, uint8 (N, W)."""
@@ -55,11 +81,27 @@ class TransferModel(nn.Module):
         return features
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.stages.parameters()).device
+
+    @property
     def image_preprocess(self) -> Preprocess:
         """The preprocessing of a network of images. Raises TransferError for one that reads texts."""
         if not isinstance(self.preprocess, Preprocess):
             raise TransferError(f"{self.backbone} reads texts: what you asked for is made for networks of images.")
         return self.preprocess
+
+    @property
+    def parts(self) -> list[nn.Module]:
+        """The stages, shallow to deep, and the head."""
+        return [*self.stages, self.head]
+
+    @property
+    def frozen(self) -> int:
+        """The old name of `frozen_below`."""
+        renamed("model.frozen", "model.frozen_below")
+        return self.frozen_below
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -68,16 +110,21 @@ class TransferModel(nn.Module):
 
     @property
     def trainable_stages(self) -> tuple[str, ...]:
-        """The names of the stages that learn; the head always does."""
-        return self.stage_names[self.frozen :]
+        """The names of the stages that learn."""
+        return tuple(name for index, name in enumerate(self.stage_names) if self.learns(index))
 
-    def freeze_to(self, stage: int | str) -> TransferModel:
-        """Freeze the shallow stages and thaw the rest; the head always learns.
+    def learns(self, part: int) -> bool:
+        """Whether the part of this index learns; the last one is the head."""
+        return self.frozen_below <= part <= len(self.stages) - self.frozen_above
+
+    def freeze_to(self, stage: int | str, *, above: int = 0) -> TransferModel:
+        """Freeze the shallow stages and thaw the rest. Returns the model.
 
         stage: a number k freezes the first k stages (0: none, len(stages): all of them); a name
-        freezes the stages up to and including the one that has it. Returns the model.
+        freezes the stages up to and including the one that has it. above: so many parts are frozen at the
+        other end too: 1 is the head, 2 the head and the deepest stage.
 
-        A frozen stage gets no gradient, loses the one it had (an optimizer with momentum
+        A frozen part gets no gradient, loses the one it had (an optimizer with momentum
         would go on moving it), and stays in evaluation mode whatever `train()` says:
         otherwise BatchNorm goes on averaging what it sees and dropout goes on dropping.
         """
@@ -89,21 +136,28 @@ class TransferModel(nn.Module):
             stage = self.stage_names.index(stage) + 1
         if not 0 <= stage <= len(self.stages):
             raise TransferError(f"cannot freeze {stage} stages: {self.backbone} has {len(self.stages)}.")
-        self.frozen = stage
-        for index, module in enumerate(self.stages):
-            module.requires_grad_(index >= stage)
-        for parameter in self.stages[:stage].parameters():
-            parameter.grad = None
+        if not 0 <= above <= len(self.stages) - stage:
+            raise TransferError(
+                f"above={above} and {stage} frozen stages below leave nothing of {self.backbone} that learns: "
+                f"give 0 to {len(self.stages) - stage}."
+            )
+        self.frozen_below, self.frozen_above = stage, above
+        for index, part in enumerate(self.parts):
+            part.requires_grad_(self.learns(index))
+            if not self.learns(index):
+                part.zero_grad(set_to_none=True)
         return self.train(self.training)
 
     def train(self, mode: bool = True) -> TransferModel:
-        """Like `nn.Module.train`, but frozen stages stay in evaluation mode.
+        """Like `nn.Module.train`, but frozen parts stay in evaluation mode.
 
         With `keep_statistics` so do the BatchNorm layers of the stages that learn: their weights
         change, the averages they normalise by do not.
         """
         super().train(mode)
-        self.stages[: self.frozen].eval()
+        for index, part in enumerate(self.parts):
+            if not self.learns(index):
+                part.eval()
         if self.keep_statistics:
             for module in self.stages.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -119,8 +173,9 @@ class TransferModel(nn.Module):
 
     def parameter_table(self) -> list[tuple[str, int, bool]]:
         """One row a stage and one for the head: name, number of parameters, does it learn."""
-        parts = [*self.stages.named_children(), ("head", self.head)]
-        return [(name, sum(p.numel() for p in m.parameters()), i >= self.frozen) for i, (name, m) in enumerate(parts)]
+        names = [*self.stage_names, "head"]
+        counts = [sum(p.numel() for p in part.parameters()) for part in self.parts]
+        return [(name, count, self.learns(i)) for i, (name, count) in enumerate(zip(names, counts, strict=True))]
 
     def __repr__(self) -> str:
         rows = self.parameter_table()
@@ -128,3 +183,15 @@ class TransferModel(nn.Module):
         total = sum(count for _, count, _ in rows)
         shown = " → ".join(name if learns else f"[{name}]" for name, _, learns in rows)
         return f"TransferModel({self.backbone}, {self.weights}: {shown}; {learn:,} of {total:,} parameters learn)"
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The whole model in evaluation mode; afterwards each module is in the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -63,8 +63,8 @@ def confusion(scores: Scores, ax: Axes, classes: Sequence[str] | None = None) ->
     counts = scores.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(names)), names)
+    ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+    ax.set_yticks(range(len(names)), names, parse_math=False)
     ax.set(xlabel="called", ylabel="is")
     for (row, column), count in np.ndenumerate(counts):
         if count:

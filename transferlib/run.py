@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from transferlib.strategies import Strategy
@@ -23,7 +23,9 @@ class Epoch:
 
     def score(self, monitor: str) -> tuple[float, float]:
         """What a better epoch has more of; the loss decides between equals."""
-        return (-self.val_loss if monitor == "loss" else float(getattr(self, f"val_{monitor}")), -self.val_loss)
+        if monitor == "last":
+            return self.epoch, 0.0
+        return -self.val_loss if monitor == "loss" else float(getattr(self, f"val_{monitor}")), -self.val_loss
 
 
 @dataclass
@@ -46,7 +48,8 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as numbers, strings, lists and dicts, ready for JSON."""
-        return asdict(self)
+        plain = asdict(replace(self, strategy=replace(self.strategy, augment=None, loss=None)))
+        return plain | {"strategy": self.strategy.to_dict()}
 
     def __repr__(self) -> str:
         if not self.history:

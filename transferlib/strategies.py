@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
+from transferlib.deprecated import renamed
 from transferlib.errors import TransferError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+CHOICES = {
+    "optimizer": ("adamw", "sgd"),
+    "schedule": ("cosine", "constant"),
+    "augment": (None, "none", "flip", "dihedral"),
+    "monitor": ("accuracy", "balanced_accuracy", "loss", "last"),
+}
+
+
+def _check(given: object, **rules: tuple[bool, str]) -> None:
+    """Raise TransferError for the first value that is not what it must be."""
+    for name, (good, must) in rules.items():
+        if not good:
+            raise TransferError(f"{name} must be {must}, not {getattr(given, name)!r}.")
 
 
 @dataclass(frozen=True)
@@ -16,9 +35,13 @@ class Phase:
     learn: how many stages below the head learn: 0 is the head alone, None is all of them.
     lr: the head's learning rate. body: the deepest stage's, as a share of the head's.
     decay: each shallower stage's, as a share of the one above it.
+    above: so many parts at the deep end are frozen too, and `learn` counts below them: 1 is the
+    head, 2 the head and the deepest stage (surgical fine-tuning, Lee et al. 2023).
 
     >>> Phase(epochs=2, learn=1, lr=0.01).rates(3)  # two stages frozen, one learns, and the head
     [0.0, 0.0, 0.001, 0.01]
+    >>> Phase(epochs=2, learn=1, lr=0.01, above=3, decay=1.0).rates(3)  # the shallowest stage alone
+    [0.001, 0.0, 0.0, 0.0]
     """
 
     epochs: int
@@ -26,29 +49,34 @@ class Phase:
     lr: float
     body: float = 0.1
     decay: float = 0.7
+    above: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, good in (
-            ("epochs", self.epochs, self.epochs >= 1),
-            ("learn", self.learn, self.learn is None or self.learn >= 0),
-            ("lr", self.lr, 0 < self.lr < float("inf")),
-            ("body", self.body, 0 < self.body <= 1),
-            ("decay", self.decay, 0 < self.decay <= 1),
-        ):
-            if not good:
-                wanted = {"epochs": "a whole number from 1", "learn": "None or a number from 0", "lr": "above 0"}
-                must = wanted.get(name, "above 0 and at most 1")
-                raise TransferError(f"a phase's {name} must be {must}, not {value}.")
+        share = "above 0 and at most 1"
+        _check(
+            self,
+            epochs=(self.epochs >= 1, "a whole number from 1"),
+            learn=(self.learn is None or self.learn >= 0, "None or a number from 0"),
+            lr=(0 < self.lr < float("inf"), "above 0"),
+            body=(0 < self.body <= 1, share),
+            decay=(0 < self.decay <= 1, share),
+            above=(self.above == 0 or (self.above > 0 and self.learn != 0), "0, or more with learn=1 or more below"),
+        )
+
+    def frozen_below(self, stages: int) -> int:
+        """How many of a network's `stages` are frozen in this phase, counted from the shallow end."""
+        return 0 if self.learn is None else max(stages - max(self.above - 1, 0) - self.learn, 0)
 
     def frozen(self, stages: int) -> int:
-        """How many of a network's `stages` are frozen in this phase, counted from the shallow end."""
-        return 0 if self.learn is None else max(stages - self.learn, 0)
+        """The old name of `frozen_below`."""
+        renamed("phase.frozen", "phase.frozen_below")
+        return self.frozen_below(stages)
 
     def rates(self, stages: int) -> list[float]:
         """The learning rate of each stage, shallow to deep, then of the head; 0 is frozen."""
-        frozen = self.frozen(stages)
         body = [self.lr * self.body * self.decay ** (stages - 1 - index) for index in range(stages)]
-        return [0.0] * frozen + body[frozen:] + [self.lr]
+        learning = range(self.frozen_below(stages), stages + 1 - self.above)
+        return [rate if part in learning else 0.0 for part, rate in enumerate([*body, self.lr])]
 
 
 @dataclass(frozen=True)
@@ -60,11 +88,14 @@ class Strategy:
     "constant" does not. keep_statistics: the stages' BatchNorm layers keep the averages they
     came with while their weights learn; those of a few small batches are too noisy to replace
     the averages of a million images (a body from scratch needs them). augment: None leaves it
-    to the data (see `Splits.augment`), "none" shows each image as it is. views: with K ≥ 1
+    to the data (see `Splits.augment`), "none" shows each image as it is; a function, such as a
+    transform of torchvision.transforms.v2, gets one uint8 image, (3, H, W), at a time. loss: None
+    is cross-entropy; a function of logits, (N, K), and labels, (N,), gives their mean loss, as
+    those of torch.nn do. views: with K ≥ 1
     frozen stages see K fixed views of each image (the first one unchanged) and are computed
     once; None draws fresh ones every epoch. class_weights: "balanced" or one weight a class,
-    for the training loss. patience: stop after so many epochs without a better `monitor` on
-    the validation split.
+    for the training loss. monitor: what the epoch that is kept has most of, on the validation
+    split; "last" keeps the last one. patience: stop after so many epochs without a better one.
     """
 
     name: str
@@ -77,12 +108,13 @@ class Strategy:
     warmup: float = 0.1
     batch_size: int = 16
     keep_statistics: bool = False
-    augment: Literal["none", "flip", "dihedral"] | None = None
+    augment: Literal["none", "flip", "dihedral"] | Callable[[Tensor], Tensor] | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
     views: int | None = None
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | Sequence[float] | None = None
     patience: int | None = None
-    monitor: Literal["accuracy", "balanced_accuracy", "loss"] = "accuracy"
+    monitor: Literal["accuracy", "balanced_accuracy", "loss", "last"] = "accuracy"
 
     @property
     def epochs(self) -> int:
@@ -90,26 +122,39 @@ class Strategy:
         return sum(phase.epochs for phase in self.phases)
 
     def __post_init__(self) -> None:
-        choices = {
-            "optimizer": ("adamw", "sgd"),
-            "schedule": ("cosine", "constant"),
-            "augment": (None, "none", "flip", "dihedral"),
-            "monitor": ("accuracy", "balanced_accuracy", "loss"),
+        positive, share = "at least 1", "in [0, 1)"
+        one_of = {
+            name: (
+                getattr(self, name) in allowed or (name == "augment" and callable(self.augment)),
+                f"one of {allowed}",
+            )
+            for name, allowed in CHOICES.items()
         }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise TransferError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}.")
-        for name, least in (("batch_size", 1), ("views", 1), ("patience", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise TransferError(f"{name} must be at least {least}, not {value}.")
-        for name in ("momentum", "warmup", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise TransferError(f"{name} must be in [0, 1), not {getattr(self, name)}.")
-        if self.weight_decay < 0:
-            raise TransferError(f"weight_decay must not be negative, not {self.weight_decay}.")
+        _check(
+            self,
+            **one_of,
+            batch_size=(self.batch_size >= 1, positive),
+            views=(self.views is None or self.views >= 1, positive),
+            patience=(self.patience is None or self.patience >= 1, positive),
+            momentum=(0 <= self.momentum < 1, share),
+            warmup=(0 <= self.warmup < 1, share),
+            label_smoothing=(0 <= self.label_smoothing < 1, share),
+            weight_decay=(self.weight_decay >= 0, "0 or more"),
+        )
         if not self.phases:
             raise TransferError(f"strategy {self.name!r} has no phases.")
+        if self.loss and (self.label_smoothing or self.class_weights is not None):
+            raise TransferError("label_smoothing and class_weights belong to cross-entropy: build them into your loss.")
+        if self.monitor == "last" and self.patience is not None:
+            raise TransferError('patience waits for a better epoch, but monitor="last" takes each: give one of them.')
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers, strings, lists and dicts; a function of your own is its name."""
+        plain = asdict(replace(self, augment=None, loss=None))
+        for name in ("augment", "loss"):
+            value = getattr(self, name)
+            plain[name] = getattr(value, "__qualname__", repr(value)) if callable(value) else value
+        return plain
 
 
 def _pretrained(name: str, *phases: Phase, **options: Any) -> Strategy:
@@ -148,16 +193,23 @@ def fine_tuning(
 
 
 def progressive_unfreezing(
-    epochs: int = 10, lr: float = 3e-3, *, steps: int = 4, body: float = 0.1, decay: float = 0.7, **options: Any
+    epochs: int = 10,
+    lr: float = 3e-3,
+    *,
+    steps: int | None = None,
+    body: float = 0.1,
+    decay: float = 0.7,
+    **options: Any,
 ) -> Strategy:
     """Train the head, then thaw one more stage a phase, deepest first; the last phase thaws all.
 
-    Gradual unfreezing: Howard & Ruder 2018. steps: the number of phases; the epochs are
-    divided evenly, and what is left over goes to the last ones.
+    Gradual unfreezing: Howard & Ruder 2018. steps: the number of phases, 4 if there are so many
+    epochs; the epochs are divided evenly, and what is left over goes to the last ones.
 
     >>> [(phase.epochs, phase.learn) for phase in progressive_unfreezing(10, steps=4).phases]
     [(2, 0), (2, 1), (3, 2), (3, None)]
     """
+    steps = min(4, epochs) if steps is None else steps
     if not 2 <= steps <= epochs:
         raise TransferError(f"steps must be between 2 and the {epochs} epochs, not {steps}.")
     lengths = [epochs // steps + (step >= steps - epochs % steps) for step in range(steps)]

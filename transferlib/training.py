@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from transferlib.data.splits import Split, Splits
+from transferlib.engine.memory import halving
+from transferlib.engine.processes import Processes
+from transferlib.engine.resume import Saver
+from transferlib.engine.state import BestWeights, Keeping, State
 from transferlib.errors import TrainingDiverged, TransferError
-from transferlib.features import halving
-from transferlib.feed import Feed, Keeping
+from transferlib.evaluation import METRICS
+from transferlib.features import Feed
 from transferlib.model import TransferModel
-from transferlib.parallel import Processes
-from transferlib.resume import Saver
 from transferlib.run import Epoch, Run, TrainingInterrupted
-from transferlib.storage import log
 from transferlib.strategies import Phase, Strategy
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -39,7 +44,7 @@ def fit(
     resume: bool = False,
     save_every: float = 30.0,
 ) -> Run:
-    """Train `model` by `strategy` and leave it with the weights of its best validation epoch.
+    """Train `model` by `strategy` and leave it with the weights of its best validation epoch (see `Strategy.monitor`).
 
     seed fixes the order of the images, the augmentation, dropout and, from scratch, the first
     weights: the same seed on the same machine gives the same run. device: None takes a CUDA
@@ -65,156 +70,163 @@ def fit(
     >>> [(epoch.epoch, epoch.phase) for epoch in run.history]
     [(1, 1), (2, 2), (3, 3)]
     """
-    if len(splits.classes) != model.head.out_features:
+    processes = Processes(device)
+    keeping = Keeping(Path(cache) if cache else None, torch.float16 if half_features else torch.float32)
+    with torch.random.fork_rng(), processes.shared_statistics():
+        torch.manual_seed(seed)
+        state = begin(model, splits, strategy, seed=seed, processes=processes, precision=precision, keeping=keeping)
+        saver = Saver(Path(checkpoint), state, save_every) if checkpoint else None
+        if saver and resume:
+            saver.load()
+        try:
+            _train(state, progress, saver)
+        except KeyboardInterrupt:
+            raise TrainingInterrupted(state.run) from None
+        finally:
+            state.best.restore()
+            model.eval()
+    return state.run
+
+
+def begin(
+    model: TransferModel,
+    splits: Splits,
+    strategy: Strategy,
+    *,
+    seed: int,
+    processes: Processes,
+    precision: str,
+    keeping: Keeping,
+) -> State:
+    """Everything that a run begins with. Raises TransferError when its parts do not fit together."""
+    if len(splits.classes) != model.num_classes:
         raise TransferError(
-            f"{splits.name} has {len(splits.classes)} classes, but the model's head has "
-            f"{model.head.out_features} outputs. Build it with num_classes={len(splits.classes)}."
+            f"{splits.name} has {len(splits.classes)} classes, but the model's head has {model.num_classes} outputs. "
+            f"Build it with num_classes={len(splits.classes)}."
         )
     if precision not in ("fp32", "bf16"):
         raise TransferError(f"precision must be 'fp32' or 'bf16', not {precision!r}.")
-    processes = Processes(device)
+    smallest = len(splits.train) // math.ceil(len(splits.train) / strategy.batch_size)
+    if smallest < processes.count:
+        raise TransferError(
+            f"batches of {smallest} images cannot be shared by {processes.count} processes: raise batch_size or "
+            "launch fewer."
+        )
     if not strategy.pretrained:
         model.randomise(seed)
     model.keep_statistics = strategy.keep_statistics
     model.to(processes.device)
-    run = Run(strategy, model.backbone, splits.name, seed)
-    with torch.random.fork_rng(), processes.shared_statistics():
-        torch.manual_seed(seed)
-        keeping = Keeping(Path(cache) if cache else None, torch.float16 if half_features else torch.float32)
-        trainer = Trainer(model, splits, strategy, run, processes, precision, keeping)
-        saver = Saver(Path(checkpoint), trainer, save_every) if checkpoint else None
-        if saver and resume:
-            saver.load()
-        try:
-            trainer.train(progress, saver)
-        except KeyboardInterrupt:
-            raise TrainingInterrupted(run) from None
-        finally:
-            trainer.best.restore()
-            model.eval()
-    return run
+    train, val = (
+        Split(split.inputs.to(processes.device), split.labels.to(processes.device), split.groups)
+        for split in (splits.train, splits.val)
+    )
+    return State(
+        model,
+        strategy,
+        train,
+        val,
+        strategy.augment or splits.augment,
+        _loss(strategy, train.labels, model.num_classes),
+        _optimizer(model, strategy),
+        BestWeights(model, strategy),
+        torch.Generator().manual_seed(seed),
+        Run(strategy, model.backbone, splits.name, seed),
+        processes,
+        precision,
+        keeping,
+        micro_batch=strategy.batch_size,
+    )
 
 
-class Trainer:
-    """A run in progress: what `Saver` keeps of it is all that the rest of the run depends on."""
-
-    def __init__(
-        self,
-        model: TransferModel,
-        splits: Splits,
-        strategy: Strategy,
-        run: Run,
-        processes: Processes,
-        precision: str,
-        keeping: Keeping,
-    ) -> None:
-        self.model, self.splits, self.strategy, self.run = model, splits, strategy, run
-        self.processes, self.precision, self.keeping = processes, precision, keeping
-        self.train_split, self.val = _to(splits.train, processes.device), _to(splits.val, processes.device)
-        self.weights = _class_weights(strategy, self.train_split.labels, len(splits.classes))
-        self.optimizer = _optimizer(model, strategy)
-        self.generator = torch.Generator().manual_seed(run.seed)
-        self.best = _BestWeights(model, strategy)
-        self.batches = math.ceil(len(self.train_split) / strategy.batch_size)
-        self.micro_batch = strategy.batch_size
-        self.seconds_before = 0.0
-        if len(self.train_split) // self.batches < processes.count:
-            raise TransferError(
-                f"batches of {len(self.train_split) // self.batches} images cannot be shared by {processes.count} "
-                "processes: raise batch_size or launch fewer."
-            )
-
-    def train(self, progress: Callable[[Epoch], None] | None, saver: Saver | None) -> None:
-        """Every epoch that the history does not hold yet."""
-        begun = time.perf_counter()
-        run, model, first = self.run, self.model, 1
-        for index, phase in enumerate(self.strategy.phases, start=1):
-            numbers = range(first, first := first + phase.epochs)
-            if len(run.history) >= numbers[-1]:
-                continue
+def _train(state: State, progress: Callable[[Epoch], None] | None, saver: Saver | None) -> None:
+    """Every epoch that the history does not hold yet."""
+    begun = time.perf_counter()
+    run, model, first = state.run, state.model, 1
+    for index, phase in enumerate(state.strategy.phases, start=1):
+        numbers = range(first, first := first + phase.epochs)
+        if len(run.history) >= numbers[-1]:
+            continue
+        started = time.perf_counter()
+        model.freeze_to(phase.frozen_below(len(model.stages)), above=phase.above)
+        feed = Feed(state)
+        model.train()
+        learning = [module for module in model.modules() if module.training]
+        for number in numbers[max(len(run.history) + 1 - numbers[0], 0) :]:
+            if _stops_early(state):
+                return
+            epoch = _epoch(state, number, index, phase, feed, learning, started)
+            if state.best.offer(epoch):
+                run.best_epoch = number
+            run.history.append(epoch)
+            run.seconds = state.seconds_before + time.perf_counter() - begun
+            if saver:
+                saver.save()
+            if progress:
+                progress(epoch)
             started = time.perf_counter()
-            model.freeze_to(phase.frozen(len(model.stages)))
-            feed = Feed(self)
-            model.train()
-            learning = [module for module in model.modules() if module.training]
-            for number in numbers[max(len(run.history) + 1 - numbers[0], 0) :]:
-                if self._stops_early():
-                    return
-                epoch = self._epoch(number, index, phase, feed, learning, started)
-                if self.best.offer(epoch):
-                    run.best_epoch = number
-                run.history.append(epoch)
-                run.seconds = self.seconds_before + time.perf_counter() - begun
-                if saver:
-                    saver.save()
-                if progress:
-                    progress(epoch)
-                started = time.perf_counter()
-        self._stops_early()
+    _stops_early(state)
 
-    def _stops_early(self) -> bool:
-        run, patience = self.run, self.strategy.patience
-        stops = patience is not None and bool(run.history) and run.history[-1].epoch - run.best_epoch >= patience
-        if stops:
-            run.notes.append(f"stopped early: no better {self.strategy.monitor} for {patience} epochs")
-            log.info(run.notes[-1])
-        return stops
 
-    def _epoch(
-        self, number: int, index: int, phase: Phase, feed: Feed, learning: list[nn.Module], started: float
-    ) -> Epoch:
-        strategy, count = self.strategy, len(self.train_split)
-        rates, total = phase.rates(len(self.model.stages)), strategy.epochs * self.batches
-        factor = 0.0
-        _set_mode(learning, training=True)
-        summed = torch.zeros((), device=self.processes.device)
-        order = torch.randperm(count, generator=self.generator)
-        for step, chosen in enumerate(order.tensor_split(self.batches), start=(number - 1) * self.batches):
-            factor = schedule_factor(strategy, step, total)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rates[group["stage"]] * factor
-            summed += self._step(feed, chosen, number) * len(chosen)
-        train_loss = summed.item() / count
-        _set_mode(learning, training=False)
-        logits = feed.val_logits()
-        val_loss = cross_entropy(logits, self.val.labels).item()
-        if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
-            raise TrainingDiverged(_diverged(strategy, phase, index, number, self.run))
-        accuracy, balanced = _accuracies(logits, self.val.labels)
-        seconds = time.perf_counter() - started
-        return Epoch(number, index, phase.lr * factor, train_loss, val_loss, accuracy, balanced, seconds)
+def _stops_early(state: State) -> bool:
+    run, patience = state.run, state.strategy.patience
+    stops = patience is not None and bool(run.history) and run.history[-1].epoch - run.best_epoch >= patience
+    if stops:
+        run.notes.append(f"stopped early: no better {state.strategy.monitor} for {patience} epochs")
+        log.info(run.notes[-1])
+    return stops
 
-    def _step(self, feed: Feed, chosen: Tensor, number: int) -> Tensor:
-        """One update from one batch, in as many pieces as memory asks for; returns its mean loss."""
-        inputs, labels = feed.batch(chosen, number, self.generator)
-        parts, targets = self.processes.share(inputs), self.processes.share(labels)
-        weight = self.weights[labels].sum() if self.weights is not None else len(labels)
 
-        def gradients(size: int) -> Tensor:
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = torch.zeros((), device=self.processes.device)
-            for part, target in zip(torch.split(parts, size), torch.split(targets, size), strict=True):
-                with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                    logits = feed.learner(feed.prepare(part))
-                piece = cross_entropy(
-                    logits.float(),
-                    target,
-                    weight=self.weights,
-                    label_smoothing=self.strategy.label_smoothing,
-                    reduction="sum",
-                )
-                # Accelerate averages the gradients of the processes; their sum is wanted.
-                (piece * (self.processes.count / weight)).backward()  # type: ignore[no-untyped-call]
-                loss += piece.detach() / weight
-            self.micro_batch = size
-            return loss
+def _epoch(
+    state: State, number: int, index: int, phase: Phase, feed: Feed, learning: list[nn.Module], started: float
+) -> Epoch:
+    strategy, count = state.strategy, len(state.train)
+    batches = math.ceil(count / strategy.batch_size)
+    rates, total, factor = phase.rates(len(state.model.stages)), strategy.epochs * batches, 0.0
+    _set_mode(learning, training=True)
+    summed = torch.zeros((), device=state.processes.device)
+    order = torch.randperm(count, generator=state.generator)
+    for step, chosen in enumerate(order.tensor_split(batches), start=(number - 1) * batches):
+        factor = schedule_factor(strategy, step, total)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rates[group["part"]] * factor
+        summed += update(state, feed.forward, *feed.batch(chosen, number, state.generator)) * len(chosen)
+    train_loss = summed.item() / count
+    _set_mode(learning, training=False)
+    logits, labels = feed.val_logits(), state.val.labels
+    val_loss = (strategy.loss or cross_entropy)(logits, labels).item()
+    if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
+        raise TrainingDiverged(_diverged(strategy, phase, index, number, state.run))
+    accuracy, balanced = (
+        METRICS[name](labels.cpu().numpy(), logits.cpu().numpy(), np.ones((1, len(labels)))).item()
+        for name in ("accuracy", "balanced_accuracy")
+    )
+    seconds = time.perf_counter() - started
+    return Epoch(number, index, phase.lr * factor, train_loss, val_loss, accuracy, balanced, seconds)
 
-        if self.processes.count > 1:
-            loss = gradients(self.micro_batch)  # halving in one process alone would leave the others waiting
-        else:
-            loss = halving(gradients, self.micro_batch, f"{self.micro_batch}; as many are summed up before each step")
-        self.optimizer.step()
-        return self.processes.sum(loss)
+
+def update(state: State, forward: Callable[[Tensor], Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
+    """One step of the optimizer from one batch, in as many pieces as memory asks for; returns the batch's mean loss."""
+    parts, targets = state.processes.share(inputs), state.processes.share(labels)
+
+    def gradients(size: int) -> Tensor:
+        state.optimizer.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=state.processes.device)
+        for part, target in zip(torch.split(parts, size), torch.split(targets, size), strict=True):
+            with torch.autocast(state.processes.device.type, torch.bfloat16, enabled=state.precision == "bf16"):
+                logits = forward(part)
+            piece = state.loss(logits.float(), target, labels)
+            # Accelerate averages the gradients of the processes; their sum is wanted.
+            (piece * state.processes.count).backward()  # type: ignore[no-untyped-call]
+            loss += piece.detach()
+        state.micro_batch = size
+        return loss
+
+    if state.processes.count > 1:
+        loss = gradients(state.micro_batch)  # halving in one process alone would leave the others waiting
+    else:
+        loss = halving(gradients, state.micro_batch, f"{state.micro_batch}; as many are summed up before each step")
+    state.optimizer.step()
+    return state.processes.sum(loss)
 
 
 def _set_mode(modules: list[nn.Module], *, training: bool) -> None:
@@ -223,46 +235,18 @@ def _set_mode(modules: list[nn.Module], *, training: bool) -> None:
         module.training = training
 
 
-class _BestWeights:
-    """The weights of the best epoch; only of what some phase lets learn."""
-
-    def __init__(self, model: TransferModel, strategy: Strategy) -> None:
-        lowest = min(phase.frozen(len(model.stages)) for phase in strategy.phases)
-        self.module = nn.ModuleList([model.stages[lowest:], model.head])
-        self.monitor = strategy.monitor
-        self.score: tuple[float, float] | None = None
-        self.keep()
-
-    def keep(self) -> None:
-        """Remember the weights as they are."""
-        self.state = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
-
-    def offer(self, epoch: Epoch) -> bool:
-        """Remember the weights if the epoch is the best so far."""
-        score = epoch.score(self.monitor)
-        better = self.score is None or score > self.score
-        if better:
-            self.score = score
-            self.keep()
-        return better
-
-    def restore(self) -> None:
-        """Give the model the weights of the best epoch."""
-        self.module.load_state_dict(self.state)
-
-
 def _optimizer(model: TransferModel, strategy: Strategy) -> torch.optim.Optimizer:
     """One optimizer for the whole run, built before anything is frozen or thawed.
 
     One group a stage, split into weights, which decay, and biases and norms, which do not.
     """
     groups = []
-    for index, module in enumerate([*model.stages, model.head]):
+    for index, module in enumerate(model.parts):
         parameters = list(module.parameters())
         for decay in (True, False):
             chosen = [p for p in parameters if (p.ndim > 1) == decay]
             if chosen:
-                groups.append({"params": chosen, "stage": index, "weight_decay": strategy.weight_decay * decay})
+                groups.append({"params": chosen, "part": index, "weight_decay": strategy.weight_decay * decay})
     if strategy.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=strategy.momentum, fused=True)
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
@@ -278,6 +262,20 @@ def schedule_factor(strategy: Strategy, step: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
 
 
+def _loss(strategy: Strategy, labels: Tensor, classes: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """From logits and labels of a piece of a batch, and the labels of all of it: the piece's share of the mean loss."""
+    if own := strategy.loss:
+        return lambda logits, target, batch: own(logits, target) * (len(target) / len(batch))
+    weights = _class_weights(strategy, labels, classes)
+
+    def loss(logits: Tensor, target: Tensor, batch: Tensor) -> Tensor:
+        smoothing = strategy.label_smoothing
+        summed = cross_entropy(logits, target, weight=weights, label_smoothing=smoothing, reduction="sum")
+        return summed * (1 / (len(batch) if weights is None else weights[batch].sum()))
+
+    return loss
+
+
 def _class_weights(strategy: Strategy, labels: Tensor, classes: int) -> Tensor | None:
     if strategy.class_weights is None:
         return None
@@ -288,17 +286,6 @@ def _class_weights(strategy: Strategy, labels: Tensor, classes: int) -> Tensor |
     if weights.shape != (classes,):
         raise TransferError(f"class_weights has {weights.numel()} numbers, but there are {classes} classes.")
     return weights
-
-
-def _accuracies(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Share of right answers, and the mean of each class's share."""
-    right = (logits.argmax(1) == labels).double()
-    shares = [right[labels == label].mean().item() for label in set(labels.tolist())]
-    return right.mean().item(), sum(shares) / len(shares)
-
-
-def _to(split: Split, device: torch.device) -> Split:
-    return Split(split.inputs.to(device), split.labels.to(device), split.groups)
 
 
 def _diverged(strategy: Strategy, phase: Phase, index: int, epoch: int, run: Run) -> str:

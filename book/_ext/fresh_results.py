@@ -19,7 +19,7 @@ from sphinx.config import Config
 def fingerprint(root: Path) -> str:
     """A short hash of what lessons depend on: package, studies that they read, requirements, Python version."""
     digest = hashlib.sha256(sys.version.encode())
-    package = [path for path in (root / "transferlib").rglob("*") if path.suffix in (".py", ".json", ".tsv")]
+    package = [path for path in (root / "transferlib").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     studies = (path for path in (root / "lessons" / "studies").glob("*.json") if path.stem != "replications")
     for path in [root / "requirements.txt", *sorted(package), *sorted(studies)]:
         digest.update(path.relative_to(root).as_posix().encode())

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from importlib import resources
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -23,8 +22,9 @@ from sphinx.application import Sphinx
 MARK = re.compile(r"^% interactive: (\w+)$", re.M)
 SCRIPTS = {"book/explorer": "explorer.js", "book/stages": "stages.js"}
 DEPTH = "lessons/studies/depth.json"
-MAP = "transferlib/map.json"
+MAP = "lessons/studies/map.json"
 
+LEAST = 3  # seeds
 PATIENT = "from scratch, with patience"
 COLOURS = {
     "feature extraction": "probe",
@@ -68,14 +68,14 @@ class Measured:
 
 @cache
 def recorded() -> dict[str, Any]:
-    """The map, as it comes with the package."""
-    return json.loads(resources.files("transferlib").joinpath("map.json").read_text(encoding="utf-8"))
+    """The log of which the map is made."""
+    return json.loads((Path(__file__).parents[2] / MAP).read_text(encoding="utf-8"))
 
 
 @cache
 def places() -> tuple[Measured, ...]:
     """The map as `advise` reads it, on the seeds that all strategies of a place have; the nearest set first."""
-    from transferlib.advice import LEAST, load_map, recipes
+    from transferlib.advice.places import load_map, recipes
 
     found: dict[tuple[str, int], dict[str, dict[int, dict[str, Any]]]] = {}
     for cell in recorded()["cells"]:
@@ -102,7 +102,7 @@ def body(backbone: str) -> tuple[tuple[str, int], ...]:
 
 def distances() -> dict[str, float]:
     """How far each set is from the source, a mean over its places, nearest first."""
-    from transferlib.advice import load_map
+    from transferlib.advice.places import load_map
 
     shifts: dict[str, list[float]] = {}
     for place in load_map():
@@ -112,8 +112,8 @@ def distances() -> dict[str, float]:
 
 def explorer() -> str:
     """The map for the strategy explorer: accuracies by seed, mean seconds, and where all was measured."""
-    from transferlib.advice import DOUBLINGS, SHIFTS
-    from transferlib.comparison import reach
+    from transferlib.advice.places import DOUBLINGS, SHIFTS
+    from transferlib.evidence.comparison import reach
 
     most = max(len(cells) for place in places() for cells in place.cells.values())
 

@@ -21,7 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
-from transferlib.claims import MAY_FALL, fall_rates, news, read_claims, too_many_fell
+from transferlib.evidence.claims import MAY_FALL, fall_rates, news, read_claims, too_many_fell
 
 LOG = logging.getLogger(__name__)
 LESSON = re.compile(r"lessons/\d\d_\w+$")

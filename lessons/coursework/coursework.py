@@ -33,7 +33,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.utils import is_grade
-from transferlib.storage import write_whole
+from transferlib.files.whole import write_whole
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "source"

@@ -1,6 +1,6 @@
 """The measured map: similarity of the data × number of images × strategy × seed.
 
-    python lessons/studies/map.py            # every cell that transferlib/map.json does not hold yet: hours on two cores
+    python lessons/studies/map.py            # every cell that map.json does not hold yet: hours on two cores
     python lessons/studies/map.py --most 64  # only up to 64 training images
     python lessons/studies/map.py --folder isic9=PHOTOS  # also on photographs of your own, under that name
 
@@ -11,16 +11,20 @@ measured, so the study can be stopped and started at will. The recorded map also
 given as folders: ants and bees (hymenoptera), and skin lesions (isic9). Nobody augments, so whatever
 is frozen is computed once; validation (64 images) chooses the epoch; the test split (400, of a folder
 what it has) is read once.
+
+map.json, the log, holds every run; the map that the package reads, transferlib/advice/map.json, is distilled from it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from record import Cell, fill
 from sklearn.linear_model import LogisticRegression
@@ -28,10 +32,13 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import avg_pool2d
 
 import transferlib as tl
-from transferlib.advice import recipes
-from transferlib.similarity import similarity
+from transferlib.advice.places import recipes
+from transferlib.advice.similarity import similarity
+from transferlib.files.whole import write_whole
 
-RESULT = Path(tl.__file__).with_name("map.json")
+RESULT = Path(__file__).with_name("map.json")
+MAP = Path(tl.__file__).with_name("advice") / "map.json"
+LEAST = 3  # seeds that a place needs to be on the map
 SETS = (
     "photos",
     "photos, blocks of 16",
@@ -138,6 +145,35 @@ def measure(name: str, n: int, strategy: str, seed: int, path: str | None) -> Ce
     }
 
 
+def distil(told: dict) -> dict:
+    """The places of a log, on the seeds that all its strategies have: a mean similarity, and accuracies by seed."""
+    found: dict[tuple[str, int], dict[str, dict[int, Cell]]] = {}
+    for cell in told["cells"]:
+        cells = found.setdefault((cell["set"], cell["n"]), {})
+        cells.setdefault(cell["strategy"], {})[cell["seed"]] = cell
+    names, places = recipes(1), []
+    for (data, n), cells in found.items():
+        wanted = ("similarity", *names)
+        seeds = sorted(set.intersection(*(set(cells.get(name, {})) for name in wanted)))
+        if len(seeds) < LEAST:
+            continue
+        rows = [cells["similarity"][seed] for seed in seeds]
+        means = {
+            key: float(np.mean([row[key] for row in rows]))
+            for key in ("features", "pixels", "log_evidence", "shift")
+        }
+        about = {"images": n, "classes": rows[0]["classes"], **means}
+        accuracies = {
+            name: [cells[name][seed]["accuracy"] for seed in seeds] for name in names
+        }
+        places.append({"data": data, "similarity": about, "accuracies": accuracies})
+    return {
+        "command": told["command"],
+        "measured": told["measured"][-1],
+        "places": places,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -185,6 +221,8 @@ def main() -> None:
 
     keys = ("set", "n", "strategy", "seed")
     fill(RESULT, "python lessons/studies/map.py", keys, wanted, measured)
+    distilled = distil(json.loads(RESULT.read_text()))
+    write_whole(MAP, f"{json.dumps(distilled, indent=1)}\n".encode())
 
 
 if __name__ == "__main__":

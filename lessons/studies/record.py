@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from transferlib.storage import write_whole
+from transferlib.files.whole import write_whole
 
 Cell = dict[str, object]
 

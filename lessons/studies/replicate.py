@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ import nbformat
 from nbclient import NotebookClient
 from record import Cell, fill, write
 
-from transferlib.claims import read_claims
+from transferlib.evidence.claims import read_claims
 
 STUDIES = Path(__file__).parent
 RESULT = STUDIES / "replications.json"
@@ -38,6 +39,7 @@ KERNELS = {
     "avx512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
     "two threads": {},
 }
+IMPORT = re.compile(r"^from transferlib\S* import (\([^)]*\)|.*)$", re.M)
 SHIFT = """
 import numpy as _numpy, torch as _torch
 _by, _first, _manual, _rng = {by}, _torch.default_generator, _torch.manual_seed, _numpy.random.default_rng
@@ -57,10 +59,12 @@ _torch.manual_seed, _numpy.random.default_rng = lambda s: _manual(s + _by), lamb
 
 
 def text(lesson: Path) -> str:
-    """A short hash of everything that a lesson computes; how its lines are broken does not matter."""
+    """A short hash of everything that a lesson computes: neither how its lines are broken nor where in the package a
+    name is imported from matters."""
     cells = nbformat.read(lesson, 4).cells
-    code = [cell.source for cell in cells if cell.cell_type == "code"]
-    return hashlib.sha256("".join("".join(code).split()).encode()).hexdigest()[:12]
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    code = IMPORT.sub("", code)
+    return hashlib.sha256("".join(code.split()).encode()).hexdigest()[:12]
 
 
 def execute(lesson: Path, variant: str) -> nbformat.NotebookNode:

@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import transferlib as tl
-from transferlib.features import batched
+from transferlib.engine.memory import batched
 
 
 def seconds(action, repeats=5):

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import transferlib as tl
-from transferlib.backbones import build_backbone
+from transferlib.networks.registry import build_backbone
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "_build" / "bench"

@@ -87,7 +87,7 @@ def scale(images: int, size: int) -> dict[str, Any]:
     import torch
 
     import transferlib as tl
-    from transferlib import feed
+    from transferlib import features as feed
 
     feed.CACHE_LIMIT = 64 * 1024**2
     model, labels = tl.TransferModel("efficientnet_lite0", 2), torch.arange(images) % 2

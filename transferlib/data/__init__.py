@@ -1,60 +1,19 @@
-"""Where images and texts come from. Knows nothing of models."""
+"""Where images and texts come from. Knows nothing of models.
 
-from __future__ import annotations
-
-import difflib
-import importlib
-import warnings
-from typing import Any
-
-from transferlib.data.splits import Split, Splits, decode, encode, split_by_group
-from transferlib.errors import DataError, DownloadError
+`splits` divides them, `transforms` changes them at random, `builtin` and `own` are the sources.
+"""
 
 SOURCES = {
-    "photos": "transferlib.data.photos",
-    "lesions": "transferlib.data.lesions",
-    "digits": "transferlib.data.sources",
-    "dermamnist": "transferlib.data.sources",
-    "flowers102": "transferlib.data.sources",
-    "oxford_pets": "transferlib.data.sources",
-    "triage": "transferlib.data.texts",
-    "agnews": "transferlib.data.texts",
-    "table": "transferlib.data.texts",
-    "folder": "transferlib.data.folder",
+    "photos": "builtin.photos",
+    "lesions": "builtin.lesions",
+    "digits": "builtin.digits",
+    "triage": "builtin.texts",
+    "dermamnist": "builtin.public",
+    "flowers102": "builtin.public",
+    "oxford_pets": "builtin.public",
+    "agnews": "builtin.texts",
+    "folder": "own.folder",
+    "texts": "own.texts",
+    "dataset": "own.dataset",
 }
-"""Each source is the function of that name in that module. photos, lesions, digits and triage need no network."""
-
-
-def load_data(name: str, n_train: int | None = None, *, fallback: str | None = None, **options: Any) -> Splits:
-    """Load a data set by name, split into train, val and test without shared groups.
-
-    name: one of `SOURCES`; "folder" and "table" need path=…. n_train: the number of training inputs;
-    None leaves it to the source. options, the same for all: image_size (the side in pixels;
-    not for texts), seed, n_val, n_test; others belong to the source (see its function).
-
-    A set that has to be downloaded and cannot be had raises DownloadError. With
-    fallback="lesions", say, a warning tells what is used instead.
-
-    >>> load_data("lesions", 20, image_size=32, n_val=10, n_test=10, seed=1)
-    Splits('lesions', synthetic, 5 classes, 32×32: train 20, val 10, test 10)
-    """
-    if name not in SOURCES:
-        close = difflib.get_close_matches(name, SOURCES, n=3)
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        raise DataError(f"no data set is called {name!r}.{hint} There are: {', '.join(SOURCES)}.")
-    source = getattr(importlib.import_module(SOURCES[name]), name)
-    if n_train is not None:
-        options["n_train"] = n_train
-    try:
-        splits: Splits = source(**options)
-    except DownloadError as error:
-        if fallback is None:
-            raise
-        shared = {key: options[key] for key in ("n_train", "image_size", "seed", "n_val", "n_test") if key in options}
-        splits = load_data(fallback, **shared)
-        kind = "synthetic" if splits.synthetic else "real"
-        warnings.warn(f"{name} could not be had ({error}). Used instead: {fallback} ({kind}).", stacklevel=2)
-    return splits
-
-
-__all__ = ["SOURCES", "Split", "Splits", "decode", "encode", "load_data", "split_by_group"]
+"""Each source is the function of that name in that module here. photos, lesions, digits and triage need no network."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from transferlib.errors import DataError
 
@@ -33,17 +34,12 @@ class Split:
         n = len(self.inputs)
         is_image = self.inputs.ndim == 4 and self.inputs.shape[1] == 3
         if self.inputs.dtype != torch.uint8 or not (is_image or self.inputs.ndim == 2):
-            raise DataError(
-                f"images must be uint8 of shape (N, 3, H, W), not {self.inputs.dtype} of shape "
-                f"{tuple(self.inputs.shape)}. Stack your images and call .to(torch.uint8); make texts with encode()."
-            )
+            remedy = "Stack your images and call .to(torch.uint8); make texts with encode()."
+            raise DataError(f"images must be uint8 of shape (N, 3, H, W), not {_form(self.inputs)}. {remedy}")
         for name in ("labels", "groups"):
             value = getattr(self, name)
             if value.dtype != torch.int64 or value.shape != (n,):
-                raise DataError(
-                    f"{name} must be int64 of shape ({n},) to match the inputs, not "
-                    f"{value.dtype} of shape {tuple(value.shape)}."
-                )
+                raise DataError(f"{name} must be int64 of shape ({n},) to match the inputs, not {_form(value)}.")
 
     @property
     def images(self) -> Tensor:
@@ -91,10 +87,12 @@ def encode(texts: Sequence[str]) -> Tensor:
 def decode(inputs: Tensor) -> list[str]:
     """What `encode` was given. Raises DataError for anything but uint8 of shape (N, W)."""
     if inputs.dtype != torch.uint8 or inputs.ndim != 2:
-        raise DataError(
-            f"texts must be uint8 of shape (N, W), not {inputs.dtype} of shape {tuple(inputs.shape)}: see encode()."
-        )
+        raise DataError(f"texts must be uint8 of shape (N, W), not {_form(inputs)}: see encode().")
     return [bytes(row).rstrip(b"\0").decode() for row in inputs.cpu().numpy()]
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tensor.dtype} of shape {tuple(tensor.shape)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +112,7 @@ class Splits:
     augment: str = "flip"
     synthetic: bool = False
     credits: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         k = len(self.classes)
@@ -124,10 +122,8 @@ class Splits:
             labels = getattr(self, part).labels
             outside = labels[(labels < 0) | (labels >= k)]
             if len(outside):
-                raise DataError(
-                    f"{self.name}: {part} has {len(outside)} labels outside 0…{k - 1}, the first is "
-                    f"{int(outside[0])}. Number the classes from 0 in the order of `classes`."
-                )
+                found = f"{part} has {len(outside)} labels outside 0…{k - 1}, the first is {int(outside[0])}"
+                raise DataError(f"{self.name}: {found}. Number the classes from 0 in the order of `classes`.")
         self.assert_no_leak()
 
     def assert_no_leak(self) -> None:
@@ -135,18 +131,15 @@ class Splits:
         parts = {part: set(getattr(self, part).groups.tolist()) for part in ("train", "val", "test")}
         for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
             if shared := parts[one] & parts[other]:
-                raise DataError(
-                    f"{self.name}: {len(shared)} groups are in both {one} and {other} (for example group "
-                    f"{min(shared)}), so the score would be flattered. Split by group: `split_by_group`."
-                )
+                found = f"{len(shared)} groups are in both {one} and {other} (for example group {min(shared)})"
+                remedy = "Split by group: `split_by_group`."
+                raise DataError(f"{self.name}: {found}, so the score would be flattered. {remedy}")
 
     def __repr__(self) -> str:
         origin = "synthetic, " if self.synthetic else ""
         kind = self.train.kind.removeprefix("images of ")
-        return (
-            f"Splits({self.name!r}, {origin}{len(self.classes)} classes, {kind}: "
-            f"train {len(self.train)}, val {len(self.val)}, test {len(self.test)})"
-        )
+        sizes = f"train {len(self.train)}, val {len(self.val)}, test {len(self.test)}"
+        return f"Splits({self.name!r}, {origin}{len(self.classes)} classes, {kind}: {sizes})"
 
 
 def split_by_group(
@@ -167,32 +160,29 @@ def split_by_group(
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     if min(sizes) < 0 or sum(sizes) > len(labels):
-        raise DataError(
-            f"cannot draw sets of {', '.join(map(str, sizes))} images from {len(labels)}. Ask for fewer, and none "
-            "below zero."
-        )
+        asked = ", ".join(map(str, sizes))
+        raise DataError(f"cannot draw sets of {asked} images from {len(labels)}. Ask for fewer, and none below zero.")
     rng = np.random.default_rng(seed)
     classes, left = np.unique(labels, return_counts=True)
-    which = np.unique(groups, return_inverse=True)[1]
-    side = np.full(which.max() + 1, -1) if len(which) else np.empty(0, int)
+    names, which = np.unique(groups, return_inverse=True)
+    side = np.full(len(names), -1)  # the set of each group, none yet
     quotas = []
     for size in sizes:
         quotas.append(_shares(left, size))
         left = left - quotas[-1]
     for column in np.argsort(sum(quotas), kind="stable"):  # the rarest first: it has the fewest groups to choose from
-        own, images = np.unique(which[labels == classes[column]], return_counts=True)
-        count = dict(zip(own.tolist(), images.tolist(), strict=True))
-        free = [group for group in rng.permutation(own).tolist() if side[group] < 0]
+        images = np.bincount(which[labels == classes[column]], minlength=len(names))  # of this class in each group
+        free = [group for group in rng.permutation(np.flatnonzero(images)).tolist() if side[group] < 0]
         for row, quota in enumerate(quotas):
-            have = int(images[side[own] == row].sum())
+            have = images[side == row].sum()
             waiting = sum(later[column] > 0 for later in quotas[row + 1 :])
             for group in tuple(free):
                 if have >= quota[column] or len(free) <= waiting:
                     break
-                if not have or have + count[group] <= quota[column]:
+                if not have or have + images[group] <= quota[column]:
                     side[group] = row
                     free.remove(group)
-                    have += count[group]
+                    have += images[group]
     return tuple(np.flatnonzero(side[which] == row) for row in range(len(sizes)))
 
 
@@ -217,3 +207,13 @@ def _shares(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
         allowed = shares < counts if missing > 0 else shares > 1
         shares[np.argmax(np.where(allowed, missing * (exact - shares), -np.inf))] += missing
     return shares
+
+
+def resized(images: Tensor, image_size: int) -> Tensor:
+    """(N, 3, h, w) of 0…255 as uint8 (N, 3, image_size, image_size), bilinear, antialiased."""
+    out = torch.empty(len(images), 3, image_size, image_size, dtype=torch.uint8)
+    for start in range(0, len(images), 256):  # in pieces: floats take four times the memory
+        piece = images[start : start + 256].float()
+        piece = interpolate(piece, (image_size, image_size), mode="bilinear", antialias=True)
+        out[start : start + 256] = piece.round().clamp(0, 255)
+    return out

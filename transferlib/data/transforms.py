@@ -7,8 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from transferlib.errors import DataError
 
-def augment(images: Tensor, kind: str, generator: torch.Generator) -> Tensor:
+Augment = str | Callable[[Tensor], Tensor]
+
+
+def augment(images: Tensor, kind: Augment, generator: torch.Generator) -> Tensor:
     """Mirror and shift each image of a batch at random, on the device where the batch is.
 
     images: (N, 3, H, W) of any type. kind: "none"; "flip" mirrors left and right; "dihedral"
@@ -16,12 +20,18 @@ def augment(images: Tensor, kind: str, generator: torch.Generator) -> Tensor:
     side and mirror what is missing at the edge. generator: a generator of the processor, so
     that the same seed gives the same changes on every device.
 
+    kind may be a function of your own, for instance a transform of torchvision.transforms.v2. It gets one
+    image at a time, (3, H, W), since a transform changes all of a batch alike; its random numbers are
+    torch's, seeded from `generator`. Raises DataError when its images do not fit together.
+
     >>> images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     >>> augment(images, "flip", torch.Generator().manual_seed(0)).shape
     torch.Size([4, 3, 32, 32])
     """
     if kind == "none":
         return images
+    if callable(kind):
+        return _each(images, kind, generator)
     n, _, height, width = images.shape
 
     def at_random(change: Callable[[Tensor], Tensor]) -> Tensor:
@@ -35,6 +45,16 @@ def augment(images: Tensor, kind: str, generator: torch.Generator) -> Tensor:
     rows, columns = (_shifted(n, side, generator).to(images.device) for side in (height, width))
     every = torch.arange(n, device=images.device)[:, None, None]
     return images[every, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _each(images: Tensor, change: Callable[[Tensor], Tensor], generator: torch.Generator) -> Tensor:
+    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        changed = [change(image) for image in images]
+    if any(image.shape != changed[0].shape or image.shape[0] != 3 for image in changed):
+        shapes = sorted({tuple(image.shape) for image in changed})
+        raise DataError(f"{change} makes images of {shapes}: all of them must be (3, H, W) of one size.")
+    return torch.stack(changed)
 
 
 def _shifted(n: int, side: int, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,127 @@
+"""The flowchart as a measurement: what each strategy was worth on data like the reader's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transferlib import strategies
+from transferlib.advice.similarity import Similarity
+from transferlib.strategies import Strategy
+
+MAP_SIZE = 64
+"""Side, in pixels, of the images on the map: data are compared at this size."""
+DOUBLINGS, SHIFTS = 1.0, 0.02
+"""How far the word of a place on the map carries (a standard deviation): in doublings of the images a class, and in
+the distance to the source, `Similarity.shift`. Round values near the best ones in `leave_one_set_out`."""
+
+
+def recipes(images: int, **options: Any) -> dict[str, Strategy]:
+    """The strategies of the map for so many training images; the first keeps most of the network, the last nothing.
+
+    Few images get more epochs, so that the number of steps is never tiny.
+    """
+    epochs = min(25, max(5, 800 // images))
+    made = (
+        strategies.feature_extraction(40, **options),
+        strategies.progressive_unfreezing(epochs, **options),
+        strategies.lp_ft(epochs, **options),
+        strategies.fine_tuning(epochs, **options),
+        strategies.from_scratch(4 * epochs, **options),
+    )
+    return {strategy.name: strategy for strategy in made}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the map holds for one data set and one number of images: a mean over seeds, and accuracies by seed."""
+
+    data: str
+    similarity: Similarity
+    accuracies: dict[str, tuple[float, ...]]
+
+    @property
+    def family(self) -> str:
+        """What sets that are made of the same images have in common: "photos" for photographs in blocks, too."""
+        return self.data.partition(",")[0]
+
+    def gains(self, strategy: str) -> NDArray[np.float64]:
+        """By how much a strategy was better than feature extraction, seed by seed."""
+        return np.subtract(self.accuracies[strategy], self.accuracies["feature extraction"])
+
+    def likeness(self, data: Similarity) -> float:
+        """1 for as many images a class at the same distance to the source, towards 0 the more they differ."""
+        doublings = math.log2(data.images_per_class / self.similarity.images_per_class) / DOUBLINGS
+        shifts = (data.shift - self.similarity.shift) / SHIFTS
+        return math.exp(-(doublings**2 + shifts**2) / 2)
+
+
+@lru_cache
+def load_map() -> tuple[Place, ...]:
+    """The measured map that comes with the package; `make study-map` measures it."""
+    told = json.loads(resources.files("transferlib.advice").joinpath("map.json").read_text(encoding="utf-8"))
+    return tuple(
+        Place(place["data"], Similarity(**place["similarity"]), {n: tuple(a) for n, a in place["accuracies"].items()})
+        for place in told["places"]
+    )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a strategy is expected to gain over feature extraction, and the standard deviation of that on the map."""
+
+    strategy: str
+    gain: float
+    spread: float
+
+
+def expect(data: Similarity, places: Sequence[Place]) -> tuple[Expected, ...]:
+    """Each strategy's gain: the mean over the map, each place weighed by its likeness (Nadaraya-Watson)."""
+    weights = np.array([max(place.likeness(data), 1e-12) for place in places])
+    found = []
+    for name in recipes(1):
+        gains = [place.gains(name) for place in places]
+        each = np.concatenate(gains)
+        share = np.concatenate([np.full(len(g), w / len(g)) for g, w in zip(gains, weights, strict=True)])
+        mean = float(np.average(each, weights=share))
+        spread = math.sqrt(float(np.average((each - mean) ** 2, weights=share)))
+        found.append(Expected(name, mean, spread))
+    return tuple(found)
+
+
+def choose(expected: Sequence[Expected]) -> Expected:
+    """The one that is expected to gain most."""
+    return max(expected, key=lambda row: row.gain)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the advice would have been worth on a place whose images the map had not known.
+
+    regret: by how much, in accuracy, the chosen strategy was worse than the best, each a mean over seeds.
+    """
+
+    place: Place
+    chosen: str
+    best: str
+    regret: float
+
+
+def leave_one_set_out(places: Sequence[Place]) -> tuple[Case, ...]:
+    """Take each place's data set off the map, and all that are made of the same images, and ask what to do there."""
+    cases = []
+    for place in places:
+        others = [other for other in places if other.family != place.family]
+        chosen = choose(expect(place.similarity, others)).strategy
+        means = {name: float(np.mean(found)) for name, found in place.accuracies.items()}
+        best = max(means, key=means.__getitem__)
+        cases.append(Case(place, chosen, best, means[best] - means[chosen]))
+    return tuple(cases)

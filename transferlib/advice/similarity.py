@@ -1,0 +1,130 @@
+"""How much a data set has in common with what a network already knows, measured before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, normalize
+
+from transferlib.data.splits import Split
+from transferlib.engine.memory import batched
+from transferlib.errors import DataError
+from transferlib.features import extract_features
+from transferlib.model import TransferModel
+
+MOST = 2000  # images that are measured
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """What a set of training images says about itself, before anything is trained.
+
+    features, pixels: how often an image's nearest neighbour is of its class, by frozen features and
+    by pixels, from 0 (guessing) to 1; neighbours of the image's own group do not count. log_evidence:
+    LogME (You et al. 2021) of the features, larger is better. shift: how far the images' averages in the
+    network's BatchNorm layers are from the source's, in standard deviations; nan without BatchNorm.
+    """
+
+    images: int
+    classes: int
+    features: float
+    pixels: float
+    log_evidence: float
+    shift: float
+
+    @property
+    def images_per_class(self) -> float:
+        """The mean number of training images of a class."""
+        return self.images / self.classes
+
+
+def similarity(split: Split, classes: int, model: TransferModel | None = None) -> Similarity:
+    """Measure training images with a pretrained network (the embedded one if none is given)."""
+    if len(split) < 4:
+        raise DataError(f"{len(split)} images are too few to measure: give at least 4.")
+    model = model or TransferModel("efficientnet_lite0", 2)
+    part = sample(split)
+    table, shift = frozen_features(model, part.images)
+    pixels = batched(lambda images: adaptive_avg_pool2d(images.float(), 16).flatten(1), part.images)
+    return Similarity(
+        len(split),
+        classes,
+        _neighbours(table, part, classes),
+        _neighbours(pixels - pixels.mean(0), part, classes),
+        log_evidence(table.double().numpy(), part.labels.numpy()),
+        shift,
+    )
+
+
+def sample(split: Split) -> Split:
+    """At most MOST images of a split, drawn at random, the same ones every time."""
+    return split[torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:MOST]]
+
+
+def _neighbours(table: Tensor, split: Split, classes: int) -> float:
+    """Leave-one-out accuracy of the nearest neighbour by cosine, beyond chance."""
+    unit = normalize(table.float())
+    likeness = unit @ unit.T
+    likeness[split.groups[:, None] == split.groups[None]] = -2.0
+    right = split.labels[likeness.argmax(1)] == split.labels
+    shares = torch.bincount(split.labels, minlength=classes) / len(split)
+    chance = shares.square().sum().item()
+    return (right.float().mean().item() - chance) / (1 - chance)
+
+
+def log_evidence(table: Array, labels: Array) -> float:
+    """The largest log evidence of a linear model of each class on features (N, D), a mean over images and classes.
+
+    LogME: You, Liu, Wang and Long, "LogME: Practical Assessment of Pre-trained Models for Transfer Learning",
+    ICML 2021. The fixed-point iteration for the two precisions is MacKay's.
+    """
+    n, d = table.shape
+    left, values, _ = np.linalg.svd(table, full_matrices=False)
+    squared = values**2
+    found = []
+    for label in np.unique(labels):
+        target = (labels == label).astype(float)
+        along = (left.T @ target) ** 2
+        outside = max((target**2).sum() - along.sum(), 0.0)
+        alpha = beta = 1.0
+        for _ in range(50):
+            ratio = alpha / beta
+            gamma = (squared / (squared + ratio)).sum()
+            weights = (squared * along / (squared + ratio) ** 2).sum()
+            rest = (along / (1 + squared / ratio) ** 2).sum() + outside
+            alpha, beta = gamma / (weights + 1e-9), max(n - gamma, 1e-9) / (rest + 1e-9)
+            if abs(alpha / beta - ratio) < 1e-3 * ratio:
+                break
+        evidence = d / 2 * math.log(alpha) + n / 2 * math.log(beta) - n / 2 * math.log(2 * math.pi)
+        evidence -= (np.log(alpha + beta * squared).sum() + (d - len(squared)) * math.log(alpha)) / 2
+        evidence -= beta / 2 * rest + alpha / 2 * weights
+        found.append(evidence / n)
+    return float(np.mean(found))
+
+
+def frozen_features(model: TransferModel, images: Tensor) -> tuple[Tensor, float]:
+    """What the head would see, (N, features), and the mean shift of the BatchNorm layers' inputs."""
+    found: list[float] = []
+
+    def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        x, mean, var = given[0], layer.running_mean, layer.running_var
+        assert isinstance(mean, Tensor) and isinstance(var, Tensor)
+        places = [0, *range(2, x.ndim)]
+        found.append(((x.mean(places) - mean).abs() / (var + 1e-5).sqrt()).mean().item())
+
+    norms = [m for m in model.stages.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    try:
+        table = extract_features(model, images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return table, float(np.mean(found)) if found else math.nan

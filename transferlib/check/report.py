@@ -1,0 +1,196 @@
+"""What is wrong with a folder of photographs, before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass
+
+from transferlib.check.near import near_copies
+from transferlib.data.own.clean import EXAMPLES, GroupRule, across, by_key, clean, copies, group_ids, number, two_labels
+from transferlib.data.own.scan import Item, scan
+from transferlib.errors import DataError
+
+FEW = 10
+SMALL = 0.5  # of the size that the network gets: enlarged to more than double, there is nothing left to see
+NARROW = 3.0  # longer side to shorter: less than a third of the picture is in the central square
+RARE = 0.1  # share of the images up to which a pixel mode is a surprise
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings on a folder; `print(report)` shows them as a table, `to_json()` keeps them whole.
+
+    counts: readable images by part of the folder ("" if it has no parts) and class.
+    usable: unrelated images that could be loaded with on_bad="skip", likewise; a class that is left out is absent.
+    broken: the reason for each unreadable file. copies, two_labels, crossing: groups of file names.
+    near: groups that look alike but are not one file, with their exact copies; near_two_labels, near_crossing: those
+    of them with two labels, and those across train, val and test. A suspicion: they do not stop the loading.
+    image_size: the side in pixels that a network would get. small: files with a shorter side under half of that,
+    narrow: files more than three times as long as wide, both with their "width×height". odd_modes: the files of each
+    pixel mode that at most a tenth have. turned: files that lie turned, and that only their EXIF entry puts upright.
+    tiny: classes with fewer than ten usable images in a part. modes: images by Pillow's pixel mode.
+    sizes: images by "width×height". ignored: entries passed over, with the reason.
+    left_out: what on_bad="skip" leaves out. fatal: why not even that helps, or "".
+    """
+
+    path: str
+    counts: dict[str, dict[str, int]]
+    usable: dict[str, dict[str, int]]
+    broken: dict[str, str]
+    copies: list[list[str]]
+    two_labels: list[list[str]]
+    crossing: list[list[str]]
+    near: list[list[str]]
+    near_two_labels: list[list[str]]
+    near_crossing: list[list[str]]
+    image_size: int
+    small: dict[str, str]
+    narrow: dict[str, str]
+    odd_modes: dict[str, list[str]]
+    turned: list[str]
+    tiny: dict[str, dict[str, int]]
+    modes: dict[str, int]
+    sizes: dict[str, int]
+    ignored: dict[str, str]
+    left_out: list[str]
+    fatal: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether `folder(path)` takes the folder as it is."""
+        return not self.left_out and not self.fatal
+
+    def to_json(self) -> str:
+        """All findings as a JSON object."""
+        return json.dumps({"ok": self.ok, **asdict(self)}, indent=2)
+
+    def table(self) -> list[list[str]]:
+        """The images and the usable images of each class in each part, between a head and a total."""
+        names = sorted({name for there in self.counts.values() for name in there})
+        columns = {part or "images": {**dict.fromkeys(names, 0), **there} for part, there in self.counts.items()}
+        columns |= {f"{part} usable".strip(): there for part, there in self.usable.items()}
+        rows = [[plain(name), *(str(there.get(name, "left out")) for there in columns.values())] for name in names]
+        return [["class", *columns], *rows, ["total", *(str(sum(there.values())) for there in columns.values())]]
+
+    def lists(self) -> list[tuple[str, list[str]]]:
+        """The findings on single files and classes: a title, and each in words."""
+        modes = {name: mode for mode, names in self.odd_modes.items() for name in names}
+        return [
+            ("broken files", list(self.broken.values())),
+            (f"classes with fewer than {FEW} images", [f"{k!r}: {counted(where)}" for k, where in self.tiny.items()]),
+            (f"images with a shorter side under {SMALL * self.image_size:g} pixels", _explained(self.small)),
+            (f"images more than {NARROW:g} times as long as wide", _explained(self.narrow)),
+            ("images of an unusual pixel mode", _explained(modes)),
+            ("images that EXIF turns", [repr(name) for name in self.turned]),
+            ("ignored entries", _explained(self.ignored)),
+        ]
+
+    def __str__(self) -> str:
+        table = self.table()
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [f"{self.path!r}: {number(sum(self.modes.values()), 'readable image')}, {len(table) - 2} classes", ""]
+        for name, *numbers in table:
+            lines.append("  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]))
+        broken, *others = self.lists()
+        sections = [
+            broken,
+            ("groups of identical files", _files(self.copies)),
+            ("… with two labels", _files(self.two_labels)),
+            ("groups across train, val, test", _files(self.crossing)),
+            ("groups of near copies (look at them)", _files(self.near, "~")),
+            ("… with two labels", _files(self.near_two_labels, "~")),
+            ("… across train, val, test", _files(self.near_crossing, "~")),
+            *others,
+        ]
+        lines.append("")
+        for title, entries in sections:
+            lines += [f"{title}: {len(entries):,}", *(f"    {entry}" for entry in entries[:EXAMPLES])]
+            lines += [f"    … and {len(entries) - EXAMPLES:,} more"] if len(entries) > EXAMPLES else []
+        lines += [f"pixel modes: {counted(self.modes) or 'none'}", f"sizes: {self._size_range()}", ""]
+        if self.ok:
+            doubt = " Look at the near copies with two labels, or across train, val and test, before you trust a score."
+            lines += ["Ready to be loaded." + doubt * bool(self.near_two_labels or self.near_crossing)]
+        else:
+            lines += ["Must be seen to before loading:", *(f"- {text}." for text in self.left_out)]
+            lines += [f"- {self.fatal}" if self.fatal else 'on_bad="skip" leaves all this out.']
+        return "\n".join(lines)
+
+    def _size_range(self) -> str:
+        if len(self.sizes) < 2:
+            return next(iter(self.sizes), "none")
+        shorter = [min(map(int, size.split("×"))) for size in self.sizes]
+        return f"{len(self.sizes)} different, shorter side {min(shorter)} to {max(shorter)} pixels"
+
+
+def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None, image_size: int = 224) -> Report:
+    """Look at every file of a folder as `folder` would, and report instead of loading.
+
+    groups: as for `folder`. image_size: the side in pixels at which the images are to be used; those much smaller
+    are named. Raises DataError only when there is no such folder, or `groups` or `image_size` do not fit.
+    """
+    if image_size < 1:
+        raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
+    found = scan(path, image_size=None)
+    cleaned = clean(found, groups)
+    items = found.readable
+    alike = near_copies(items)
+    by_mode = sorted(by_key(items, lambda item: item.mode), key=len, reverse=True)
+    present = Counter((item.label, item.part) for item in items)
+    called = {part: found.called(part) if part else "" for part in found.parts}
+    usable = {called[part]: {name: cleaned.counts[name, part] for name in cleaned.classes} for part in found.parts}
+    few = {
+        name: {part or "images": numbers[name] for part, numbers in usable.items() if numbers[name] < FEW}
+        for name in cleaned.classes
+    }
+    return Report(
+        path=os.fspath(path),
+        counts={called[part]: {name: present[name, part] for name in found.classes[part]} for part in found.parts},
+        usable=usable,
+        broken={item.name: item.error for item in found.items if item.error},
+        copies=_names(copies(items)),
+        two_labels=_names(two_labels(copies(items))),
+        crossing=_names(across(by_key(items, group_ids(items, groups).get))),
+        near=_names(alike),
+        near_two_labels=_names(two_labels(alike)),
+        near_crossing=_names(across(alike)),
+        image_size=image_size,
+        small={item.name: _shape(item) for item in items if min(item.size) < SMALL * image_size},
+        narrow={item.name: _shape(item) for item in items if max(item.size) > NARROW * min(item.size)},
+        odd_modes={same[0].mode: [item.name for item in same] for same in by_mode if len(same) <= RARE * len(items)},
+        turned=[item.name for item in items if item.turned],
+        tiny={name: where for name, where in few.items() if where},
+        modes={same[0].mode: len(same) for same in by_mode},
+        sizes=dict(Counter(map(_shape, items)).most_common()),
+        ignored=found.ignored,
+        left_out=cleaned.left_out,
+        fatal=cleaned.fatal,
+    )
+
+
+def _names(groups: list[list[Item]]) -> list[list[str]]:
+    return [[item.name for item in group] for group in groups]
+
+
+def _shape(item: Item) -> str:
+    return f"{item.size[0]}×{item.size[1]}"
+
+
+def plain(text: str) -> str:
+    """Names with line breaks, control characters or undecodable bytes as Python writes them."""
+    return text if text.isprintable() else repr(text)
+
+
+def _explained(reasons: dict[str, str]) -> list[str]:
+    return [f"{name!r} ({reason})" for name, reason in reasons.items()]
+
+
+def _files(groups: list[list[str]], sign: str = "=") -> list[str]:
+    more = [f" and {len(group) - EXAMPLES:,} more" if len(group) > EXAMPLES else "" for group in groups]
+    return [f" {sign} ".join(map(repr, group[:EXAMPLES])) + rest for group, rest in zip(groups, more, strict=True)]
+
+
+def counted(numbers: dict[str, int]) -> str:
+    """Names with their numbers: "RGB 23, L 1"."""
+    return ", ".join(f"{name} {n:,}" for name, n in numbers.items())

@@ -1,0 +1,51 @@
+"""The command line: advise, train, evaluate, predict, export and look at data, on the reader's own photographs.
+
+`parser` knows the words and their help, and imports nothing heavy; what a command does is a function of its
+arguments in `train`, `use` or `data`, which returns the exit code. To add one, write it there and give it its words.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+from transferlib.cli.parser import make_parser
+from transferlib.errors import TransferError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0 if all went well, 1 on an error, 130 on Ctrl-C; wrong usage exits with 2."""
+    args = make_parser().parse_args(argv)
+    is_main = os.environ.get("RANK", "0") == "0"  # of several processes one talks
+
+    def tell(line: str) -> None:
+        if is_main:
+            print(line, file=sys.stderr)
+
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.showwarning = lambda message, *_, **__: tell(f"note: {message}")
+    log, notes = logging.getLogger("transferlib"), logging.StreamHandler(sys.stderr)
+    notes.setFormatter(logging.Formatter("note: %(message)s"))
+    log.setLevel(logging.INFO if is_main else logging.ERROR)
+    log.addHandler(notes)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # to stop is to stop as Ctrl-C does
+    try:
+        import_module("transferlib.engine.memory").keep_freed_memory()
+        module, command = args.run
+        return int(getattr(import_module(f"transferlib.cli.{module}"), command)(args))
+    except TransferError as error:
+        tell(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        tell("interrupted")
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        log.removeHandler(notes)

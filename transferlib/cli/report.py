@@ -1,0 +1,84 @@
+"""What `transferlib train` leaves behind for a reader."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from transferlib import plots
+from transferlib.check.report import plain
+from transferlib.data.splits import Splits
+from transferlib.errors import TransferError
+from transferlib.evaluation import Scores
+from transferlib.files.whole import write_whole
+from transferlib.model import TransferModel
+from transferlib.run import Run
+from transferlib.ship.card import markdown
+
+README = Path(__file__).with_name("readme.md.jinja")
+
+
+def finite(value: Any) -> Any:
+    """Lists, dicts and values with None for what JSON has no number for: nan and the infinities."""
+    return json.loads(json.dumps(value), parse_constant=lambda name: None)
+
+
+def to_json(value: Any) -> str:
+    """JSON that every reader takes: null for what is no number."""
+    return json.dumps(finite(value), indent=2)
+
+
+@contextmanager
+def picture(path: Path, size: tuple[float, float] = (6.4, 4.4), dpi: int = 120) -> Iterator[Axes]:
+    """Axes to draw on. The picture is then written, whole or not at all, in the format that the name ends with."""
+    figure, kind = Figure(size, layout="constrained"), path.suffix[1:].lower() or "png"
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise TransferError(f"{path}: the name of a picture ends with .png, .pdf or .svg.")
+    yield figure.subplots()
+    content = io.BytesIO()
+    figure.savefig(content, dpi=dpi, format=kind)
+    write_whole(path, content.getvalue())
+
+
+def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, scores: Scores) -> dict[str, Any]:
+    """Write metrics.json, README.md and three figures into `folder`, each whole or not at all.
+
+    Returns what is in metrics.json. Raises CheckpointError when the folder cannot be written.
+    """
+    recorded = {
+        "run": run.to_dict(),
+        "test": scores.to_dict(),
+        "data": {"name": splits.name, "classes": splits.classes, "synthetic": splits.synthetic, "notes": splits.notes},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.platform()},
+    }
+    facts: dict[str, Any] = finite(recorded)
+    path = folder.as_posix()
+    text = markdown(README, run=run, splits=splits, scores=scores, folder=path, argument=shlex.quote(path))
+    write_whole(folder / "metrics.json", to_json(facts).encode())
+    write_whole(folder / "README.md", text.encode())
+    shown = replace(splits, name=_literal(splits.name), classes=tuple(map(_literal, splits.classes)))
+    with picture(folder / "curves.png") as axes:
+        plots.learning_curves(run, axes).set_title(f"{run.strategy.name}: the dot is the epoch that was kept")
+        plots.mark_source(axes, shown)
+    with picture(folder / "confusion.png") as axes:
+        plots.confusion(scores, axes, shown.classes).set_title(f"{len(scores.labels)} test images")
+        plots.mark_source(axes, shown)
+    with picture(folder / "schedule.png") as axes:
+        plots.schedule(run.strategy, model, axes).set_title("who learns how fast")
+    return facts
+
+
+def _literal(name: str) -> str:
+    """A name as matplotlib can draw it: bytes that are no text escaped, dollars no formula."""
+    return plain(name).replace("$", r"\$")

@@ -1,0 +1,127 @@
+"""What `transferlib train` and `advise` do."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from transferlib.advice.advise import advise as advice_on
+from transferlib.advice.plan import duration, plan
+from transferlib.cli.data import described, load_splits
+from transferlib.cli.parser import STRATEGIES
+from transferlib.cli.report import to_json, write_report
+from transferlib.engine import checkpoints
+from transferlib.engine.processes import Processes
+from transferlib.errors import TransferError
+from transferlib.evaluation import Scores, evaluate, metric_name
+from transferlib.model import TransferModel
+from transferlib.run import Epoch, TrainingInterrupted
+from transferlib.training import fit
+
+SAVE_EVERY = 10.0  # seconds between two savings of an unfinished run
+DRY_RUN = "dry run: nothing was trained, fetched or written; random weights stood in for the pretrained ones"
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train, score and save a model with its report; with --dry-run only say what that would be."""
+    out, is_main = Path(args.out), Processes(args.device).is_main
+    progress = out / "progress"
+    if not args.dry_run:
+        _check_place(out, progress, args)
+
+    def say(line: object) -> None:
+        # With --json, standard output holds the JSON object and nothing else.
+        if is_main:
+            print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+    splits = load_splits(args)
+    say(described(splits))
+    options = {"epochs": args.epochs, "lr": args.lr, "patience": args.patience, "batch_size": args.batch_size}
+    strategy = STRATEGIES[args.strategy](**{name: value for name, value in options.items() if value is not None})
+    # To plan needs no pretrained weights: random ones cost the same time and no download.
+    pretrained = strategy.pretrained and not args.dry_run
+    model = TransferModel(args.backbone, len(splits.classes), pretrained=pretrained, seed=args.seed)
+    if args.dry_run:
+        if is_main:
+            planned = plan(model, splits, strategy, device=args.device, cache=args.cache)
+            print(to_json(planned.to_dict()) if args.json else f"{planned}\n{DRY_RUN}")
+        return 0
+    interrupted = False
+    try:
+        run = fit(
+            model,
+            splits,
+            strategy,
+            seed=args.seed,
+            device=args.device,
+            precision=args.precision,
+            cache=args.cache,
+            checkpoint=progress,
+            resume=args.resume,
+            save_every=SAVE_EVERY,
+            progress=lambda epoch: say(progress_line(epoch, strategy.epochs, len(splits.train))),
+        )
+    except TrainingInterrupted as stop:
+        run, interrupted = stop.run, True
+        if not run.history:
+            raise
+        say(f"interrupted: keeping the weights of epoch {run.best_epoch}")
+        if progress.exists():
+            say("the same command with --resume goes on after the last epoch that was saved")
+    if is_main:
+        scores = evaluate(model, splits.test, splits.classes)
+        checkpoints.save(model, out, classes=splits.classes, image_size=args.image_size)
+        facts = write_report(out, model, splits, run, scores)
+        if not interrupted:
+            shutil.rmtree(progress, ignore_errors=True)
+        say(f"test: {score_line(scores)}")
+        say(f"written to {out}: metrics.json, figures, the model, and README.md, which says how to load it")
+        if args.json:
+            print(to_json({"out": str(out), "interrupted": interrupted, **facts}))
+    return 130 if interrupted else 0
+
+
+def _check_place(out: Path, progress: Path, args: argparse.Namespace) -> None:
+    """Refuse to write over a model or an unfinished run, unless told to."""
+    if args.resume and progress.exists():
+        return
+    if args.overwrite:
+        shutil.rmtree(progress, ignore_errors=True)
+    elif (out / "model.json").exists():
+        raise TransferError(f"{out} already holds a model: choose another --out, or allow --overwrite.")
+    elif progress.exists():
+        raise TransferError(f"{out} holds a run that was interrupted: go on with --resume, or allow --overwrite.")
+
+
+def progress_line(epoch: Epoch, epochs: int, images: int) -> str:
+    """One finished epoch: losses, accuracy, training images a second, and the time left if all go on like it."""
+    left = epochs - epoch.epoch
+    rest = f", about {duration(left * epoch.seconds)} left" if left else ""
+    return (
+        f"epoch {epoch.epoch:3d}/{epochs}  phase {epoch.phase}  training loss {epoch.train_loss:.3f}  "
+        f"validation loss {epoch.val_loss:.3f}  accuracy {epoch.val_accuracy:.3f}  {epoch.seconds:.1f} s  "
+        f"({images / max(epoch.seconds, 1e-9):.0f} images/s{rest})"
+    )
+
+
+def score_line(scores: Scores) -> str:
+    """The figures of a whole test set in one line."""
+    (low, high), told = scores.intervals["accuracy"], [f"{metric_name(n)} {x:.3f}" for n, x in scores.figures.items()]
+    return ", ".join([f"{told[0]} (95 % interval {low:.3f} to {high:.3f})", *told[1:]])
+
+
+def advise(args: argparse.Namespace) -> int:
+    """Measure the training images, and recommend a strategy."""
+    splits = load_splits(args)
+    advice = advice_on(splits, TransferModel(args.backbone, len(splits.classes)), budget=args.budget)
+    if args.json:
+        print(to_json(advice.to_dict()))
+        return 0
+    strategy = next(name for name, make in STRATEGIES.items() if make().name == advice.strategy.name)
+    options = ("--strategy", strategy, "--epochs", str(advice.strategy.epochs), "--backbone", advice.backbone)
+    command = shlex.join(("transferlib", "train", args.data, *options, "--out", "run"))
+    print(f"{described(splits)}\n{advice}\n\nto do that, with your other options: {command}")
+    return 0

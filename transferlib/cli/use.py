@@ -1,0 +1,167 @@
+"""What `transferlib evaluate`, `predict` and `export` do with a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+import textwrap
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transferlib import evaluation
+from transferlib.check.report import plain
+from transferlib.cli.report import picture, to_json
+from transferlib.cli.train import score_line
+from transferlib.data.own.folder import labelled_split
+from transferlib.data.own.images import SUFFIXES, load_image
+from transferlib.engine import checkpoints
+from transferlib.engine.processes import pick_device
+from transferlib.errors import CheckpointError, DataError
+from transferlib.files.whole import write_whole
+from transferlib.model import TransferModel
+from transferlib.ship.card import model_card, read_metrics
+from transferlib.ship.grad_cam import grad_cam, overlay
+from transferlib.ship.onnx import export_onnx
+
+KINDS = "JPEG, PNG, BMP, TIFF or WebP files"
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Score a trained model on a labelled folder."""
+    model, facts = checkpoints.load(args.model)
+    classes = tuple(facts["classes"])
+    split = labelled_split(args.data, classes, image_size=image_size(facts), on_bad=args.on_bad)
+    scores = evaluation.evaluate(model.to(pick_device(args.device)), split, classes)
+    if args.json:
+        print(to_json(scores.to_dict()))
+    else:
+        print(f"{len(split)} images: {score_line(scores)}")
+        for row in scores.per_class:
+            print(f"  {row.name:24s} {row.images:5d} images  recall {row.recall:.3f}  precision {row.precision:.3f}")
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Name the class of each file, as CSV, a row at once, or as JSON at the end; 1 if some file could not be read."""
+    model, facts = checkpoints.load(args.model)
+    model.to(pick_device(args.device))
+    classes, size = facts["classes"], image_size(facts)
+    files, failed = _files(args.images)
+    maps = _Maps(Path(args.cam), model, files, size) if args.cam else None
+    top = min(args.top or len(classes), len(classes))
+    found: list[dict[str, Any]] = []
+    if not args.json:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # Windows would write another encoding, and lines end twice
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
+        more = [f"{word} {rank}" for rank in range(2, top + 1) for word in ("class", "probability")]
+        _write_row("file", "class", "probability", *(more if args.top else classes), *["cam"] * bool(maps))
+    for path in files:
+        try:
+            pixels = load_image(path, size)
+        except DataError as error:
+            failed += 1
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        shares = evaluation.predict(model, pixels[None])[0]
+        order = shares.argsort(descending=True, stable=True).tolist()
+        best = [{"class": classes[index], "probability": shares[index].item()} for index in order[:top]]
+        title = f"{plain(classes[order[0]])}: {shares[order[0]]:.3f}"
+        cam = {"cam": str(maps.draw(path, pixels, order[0], title))} if maps else {}
+        if args.json:
+            found.append({"file": str(path), **best[0], "top": best, **cam})
+        elif args.top:
+            _write_row(path, *(cell for row in best for cell in row.values()), *cam.values())
+        else:
+            _write_row(path, *best[0].values(), *shares.tolist(), *cam.values())
+    if args.json:
+        print(json.dumps(found, indent=2))
+    return 1 if failed else 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a trained model as ONNX, with its card beside it."""
+    model, facts = checkpoints.load(args.model)
+    out = Path(args.out)
+    card = out.parent / "MODEL_CARD.md"
+    for path in (out, card):
+        if path.exists() and not args.overwrite:
+            raise CheckpointError(f"{path} is already there: choose another place, or allow --overwrite.")
+    metrics = read_metrics(Path(args.model))
+    size = image_size(facts)
+    made = export_onnx(model, out, classes=facts["classes"], image_size=size)
+    text = model_card(made, model, classes=facts["classes"], image_size=size, metrics=metrics)
+    write_whole(card, text.encode())
+    print(f"onnxruntime and PyTorch agree: the largest difference of a probability is {made.difference:.1g}")
+    print(f"written to {out}: {made.bytes / 1e6:.1f} MB, takes uint8 (N, 3, {size}, {size}), gives probabilities")
+    print(f"written to {card}: what it is, how good it is, and how to run it")
+    return 0
+
+
+def image_size(facts: dict[str, Any]) -> int:
+    """The side, in pixels, of the images that a saved model was trained on."""
+    return int(facts.get("image_size", facts["preprocess"]["image_size"]))
+
+
+def _files(names: list[str]) -> tuple[list[Path], int]:
+    """Files as they are named, folders as the image files in them, sorted; and how many folders had none."""
+    found: list[Path] = []
+    empty = 0
+    for path in map(Path, names):
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not inside:
+            empty += 1
+            print(f"error: {str(path)!r} holds no image file. Give a folder of {KINDS}.", file=sys.stderr)
+        found += inside
+    return found, empty
+
+
+def _write_row(*cells: Path | str | float) -> None:
+    """A row of the CSV on standard output."""
+    texts = (f"{cell:.4f}" if isinstance(cell, float) else safe_cell(str(cell)) for cell in cells)
+    csv.writer(sys.stdout).writerow(texts)
+
+
+def safe_cell(text: str) -> str:
+    """A CSV cell that no spreadsheet takes for a formula, and that every encoding can hold.
+
+    One that begins with = + - @, a tab or a carriage return gets an apostrophe in front (OWASP,
+    CSV injection). Bytes of a file name that are no text are written as \\udcXX.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+class _Maps:
+    """Grad-CAM overlays, one PNG an image."""
+
+    def __init__(self, folder: Path, model: TransferModel, files: list[Path], size: int) -> None:
+        self.folder, self.model = folder, model
+        grad_cam(model, torch.zeros(1, 3, size, size))  # a network without maps is refused first
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"{folder}: cannot be a folder for maps ({error.strerror}).") from error
+        self.taken = {path.resolve() for path in files}  # a map never replaces an image
+
+    def draw(self, path: Path, pixels: Tensor, target: int, title: str) -> Path:
+        """Write the image, blended with its map."""
+        stem = path.stem.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")  # names have 255 bytes
+        names = (self.folder / f"{stem}{f'-{number}' if number > 1 else ''}.cam.png" for number in count(1))
+        free = next(name for name in names if name.resolve() not in self.taken)
+        self.taken.add(free.resolve())
+        blended = overlay(pixels[None], grad_cam(self.model, pixels[None], target))[0]
+        with picture(free, (4, 4.4), dpi=100) as axes:
+            axes.imshow(blended.permute(1, 2, 0).numpy())
+            axes.set_axis_off()
+            # matplotlib's own wrapping would read dollars as formulas in spite of parse_math=False.
+            axes.set_title(textwrap.fill(title, 40), parse_math=False)
+        return free

@@ -1,0 +1,173 @@
+"""What of a scanned folder can be used: broken files, copies, leaks and classes too small to be split."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scipy.cluster.hierarchy import DisjointSet
+
+from transferlib.data.own.scan import Item, Scan
+from transferlib.errors import DataError
+
+GroupRule = Callable[[Path], str] | str | None
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Cleaned:
+    """What can be used of a scan, and in words what cannot.
+
+    ids: the number of each item's group. counts: how many unrelated images of each (class, part) there are.
+    left_out: one text a reason. fatal: why nothing can be done at all, if so.
+    """
+
+    items: list[Item]
+    ids: dict[Item, int]
+    classes: list[str]
+    counts: Counter[tuple[str, str]]
+    left_out: list[str]
+    fatal: str
+
+
+def clean(found: Scan, groups: GroupRule = None) -> Cleaned:
+    """Leave out broken files, then contradictions, then leaks, then classes too small to be in every split.
+
+    Of identical files with two labels all go. Of related files (identical, or of one group) in two of train,
+    val and test, those farther from the test go: the test set is never thinned to save the training set.
+    """
+    items, left_out = sound(found.items)
+    ids = group_ids(items, groups)
+    if leaks := across(by_key(items, ids.get)):
+        kind = "identical files" if groups is None else "related files"
+        parts = "/".join(folder.name for folder in found.parts.values())
+        left_out.append(_pairs(leaks, f"{kind} across {parts}"))
+        drop = {item for group in leaks for item in group if _rank(item) < _rank(group[-1])}
+        items = [item for item in items if item not in drop]
+
+    counts = Counter((label, part) for label, part, _ in {(item.label, item.part, ids[item]) for item in items})
+    names = sorted({name for part in found.classes.values() for name in part})
+    small = [name for name in names if any(counts[name, part] < found.needs(part) for part in found.parts)]
+    if small:
+        listed = some([_too_few(found, counts, name) for name in small])
+        then = ", after that," if left_out else ""
+        left_out.append(f"{number(len(small), 'class', 'classes')} too small{then} to be in every split: {listed}")
+    classes = [name for name in names if name not in small]
+    items = [item for item in items if item.label not in small]
+    return Cleaned(items, ids, classes, counts, left_out, _fatal(found, names, len(classes)))
+
+
+def sound(items: Iterable[Item]) -> tuple[list[Item], list[str]]:
+    """Leave out broken files and identical files with two labels; what remains, and in words what does not."""
+    left_out = []
+    if broken := [item.error for item in items if item.error]:
+        left_out.append(f"{number(len(broken), 'file')} that cannot be read: {some(broken)}")
+    readable = [item for item in items if not item.error]
+    if doubtful := two_labels(copies(readable)):
+        left_out.append(_pairs(doubtful, "identical files with two different labels"))
+    drop = {item for group in doubtful for item in group}
+    return [item for item in readable if item not in drop], left_out
+
+
+def by_key(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
+    """The items in groups that share a key, in the order of their first."""
+    found: dict[Hashable, list[Item]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return list(found.values())
+
+
+def copies(items: Iterable[Item]) -> list[list[Item]]:
+    """Groups of two or more identical files (same SHA-256)."""
+    return [group for group in by_key(items, lambda item: item.sha256) if len(group) > 1]
+
+
+def two_labels(groups: Iterable[list[Item]]) -> list[list[Item]]:
+    """Those groups that have more than one label, sorted by it."""
+    ordered = [sorted(group, key=lambda item: item.label) for group in groups]
+    return [group for group in ordered if group[0].label != group[-1].label]
+
+
+def across(groups: Iterable[list[Item]]) -> list[list[Item]]:
+    """Those groups that are in more than one of train, val and test, sorted by it, the test last."""
+    ordered = [sorted(group, key=_rank) for group in groups]
+    return [group for group in ordered if group[0].part != group[-1].part]
+
+
+def group_ids(items: Sequence[Item], groups: GroupRule = None) -> dict[Item, int]:
+    """Number the groups: files are related if they are identical, or if `groups` gives them the same id."""
+    rule = _rule(groups)
+    related = DisjointSet(items)
+    first: dict[Hashable, Item] = {}
+    for item in items:
+        for key in (("sha256", item.sha256), ("id", rule(item))):
+            related.merge(item, first.setdefault(key, item))
+    return {item: i for i, group in enumerate(related.subsets()) for item in group}
+
+
+def number(n: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 file", "3 files"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def some(texts: Sequence[str]) -> str:
+    """The first few of many."""
+    rest = f"; and {len(texts) - EXAMPLES:,} more" if len(texts) > EXAMPLES else ""
+    return "; ".join(text.rstrip(".") for text in texts[:EXAMPLES]) + rest
+
+
+def _pairs(groups: Sequence[Sequence[Item]], what: str) -> str:
+    """How many groups, and the first few of them, each by its first and last file."""
+    listed = some([f"{group[0].name!r} and {group[-1].name!r}" for group in groups])
+    return f"{number(len(groups), 'group')} of {what}: {listed}"
+
+
+def _too_few(found: Scan, counts: Counter[tuple[str, str]], name: str) -> str:
+    have = {part: number(counts[name, part], "unrelated image") for part in found.parts}
+    said = [f"{n} in {found.called(part)} ({found.needs(part)} needed)" for part, n in have.items()]
+    return f"{name!r} has {' and '.join(said)}"
+
+
+def _fatal(found: Scan, names: Sequence[str], left: int) -> str:
+    root = os.fspath(found.root)
+    if left >= 2:
+        return ""
+    if not found.items:
+        loose = list(found.ignored.values()).count("not in a class folder")
+        seen = f"{number(loose, 'file')} but no class folder with images" if loose else "no images"
+        return f"{root!r} holds {seen}. Sort the images into one folder for each class: <folder>/<class>/*.jpg."
+    if len(names) == 1:
+        inner = found.root / names[0]
+        hint = f" Perhaps you mean {os.fspath(inner)!r}?" if "" in found.parts and any(inner.glob("*/")) else ""
+        return f"{root!r} holds a single class, {names[0]!r}. A classifier needs at least two.{hint}"
+    return f"{root!r} has {number(left, 'usable class', 'usable classes')} of {len(names)}. A classifier needs two."
+
+
+def _rule(groups: GroupRule) -> Callable[[Item], str]:
+    """The id of an item; without a rule its own hash, which relates nothing but copies."""
+    if groups is None:
+        return lambda item: item.sha256
+    if not isinstance(groups, str):
+        return lambda item: str(groups(item.path))
+    try:
+        pattern = re.compile(groups)
+    except re.error as error:
+        raise DataError(f"groups={groups!r} is not a regular expression: {error}.") from error
+    if not pattern.groups:
+        raise DataError(f"groups={groups!r} has no (brackets) around the part of the file name that is the group's id.")
+
+    def match(item: Item) -> str:
+        hit = pattern.search(item.path.name)
+        if hit is None or hit[1] is None:
+            raise DataError(f"groups={groups!r} finds no id in {item.name!r}. Widen the pattern, or rename the file.")
+        return str(hit[1])
+
+    return match
+
+
+def _rank(item: Item) -> int:
+    return ("", "train", "val", "test").index(item.part)

@@ -1,0 +1,217 @@
+"""A reader's own folder of photographs."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transferlib.data.own.clean import Cleaned, GroupRule, clean, copies, group_ids, number, some, sound
+from transferlib.data.own.images import load_image
+from transferlib.data.own.scan import Item, Scan, scan
+from transferlib.data.splits import Split, Splits, split_by_group
+from transferlib.errors import DataError
+from transferlib.files.tensors import hash_of, mapped_tensor
+
+SHARE = 0.2
+
+
+def folder(
+    path: str | os.PathLike[str],
+    *,
+    image_size: int = 224,
+    n_train: int | None = None,
+    n_val: int | None = None,
+    n_test: int | None = None,
+    seed: int = 0,
+    groups: GroupRule = None,
+    on_bad: Literal["error", "skip"] = "error",
+    augment: str = "flip",
+    cache: str | os.PathLike[str] | None = None,
+) -> Splits:
+    """Load `<path>/<class>/*.jpg`, or the same below `train/`, `val/` (or `valid/`, `validation/`) and `test/`.
+
+    What is not given is cut from the training folder, stratified and by group: a fifth for the test, a fifth for
+    validation, the rest for training. With train/ and val/ alone, val/ is the test split and validation is cut
+    from train/. n_val and n_test draw that many instead (in whole groups, so perhaps a few more or fewer), and
+    n_train draws from what remains: for one seed, val and test are the same whatever n_train is.
+
+    groups: what belongs together besides identical files, which always do: a function from a file's path to an
+    id, or a regular expression whose first group is the id in the file's name, such as r"^(patient\\d+)".
+    on_bad: "error" refuses a folder with broken files, identical files with two labels, related files on two
+    sides of a given division, or classes too small to be in every split; "skip" leaves them out, warns and notes it.
+    Returns Splits of uint8 images (N, 3, image_size, image_size) with `notes` on everything left out or ignored.
+    All images are decoded before any is chosen, so memory must hold them: 3 · image_size² bytes each. cache: a
+    folder for the decoded images of each split instead, memory-mapped files that are found again by the hashes of
+    the photographs; memory then holds what is in use. Raises DataError.
+    """
+    found = scan(path, image_size=image_size if cache is None else None)
+    usable = clean(found, groups)
+    if usable.fatal:
+        left_out = f" Before that, left out:{_listed(usable.left_out)}" if found.items and usable.left_out else ""
+        raise DataError(usable.fatal + left_out)
+    _report(path, usable.left_out, on_bad)
+    labels = np.array([usable.classes.index(item.label) for item in usable.items])
+    ids = np.array([usable.ids[item] for item in usable.items])
+    rows = {part: np.flatnonzero([item.part == part for item in usable.items]) for part in found.parts}
+    chosen = divide(rows, labels, ids, (n_train, n_val, n_test), seed)
+    for name, index in chosen.items():
+        if missing := [repr(label) for k, label in enumerate(usable.classes) if k not in labels[index]]:
+            raise DataError(
+                f"{os.fspath(path)!r}: {name} got no image of {some(missing)}. "
+                f"Ask for more than n_{name}={len(index)}, or try another seed."
+            )
+
+    def split(index: np.ndarray) -> Split:
+        images = _images([usable.items[i] for i in index], image_size, cache)
+        return Split(images, torch.tensor(labels[index]), torch.tensor(ids[index]))
+
+    train, val, test = (split(chosen[name]) for name in ("train", "val", "test"))
+    notes = tuple(_notes(found, usable, chosen, labels))
+    return Splits(train, val, test, tuple(usable.classes), found.root.resolve().name, augment, notes=notes)
+
+
+def labelled_split(
+    path: str | os.PathLike[str],
+    classes: tuple[str, ...],
+    *,
+    image_size: int,
+    on_bad: Literal["error", "skip"] = "error",
+) -> Split:
+    """Load the held-out images of a folder, to score a model that knows `classes`, in their order.
+
+    Held out is test/, else val/, with or without train/ beside it; a folder without such parts is read whole, with a
+    warning that images the model was trained on flatter it. on_bad as in `folder`, for broken files and identical
+    files with two labels. Raises DataError.
+    """
+    found = scan(path, image_size=image_size, train=False)
+    part = next(name for name in ("test", "val", "train", "") if name in found.parts)
+    usable, left_out = sound([item for item in found.items if item.part == part])
+    _report(path, left_out, on_bad)
+    if part in ("train", ""):
+        warnings.warn(
+            f"{os.fspath(path)!r} has no test/ or val/: all its {len(usable)} images are scored. If the model was "
+            "trained on some of them, the score is flattered.",
+            UserWarning,
+            stacklevel=2,
+        )
+    if strange := sorted({item.label for item in usable} - set(classes)):
+        raise DataError(
+            f"{os.fspath(path)!r} has classes that the model does not know: {some([repr(name) for name in strange])}. "
+            f"It knows {', '.join(classes)}."
+        )
+    if not usable:
+        raise DataError(f"{os.fspath(path)!r} holds no image that can be used.")
+    labels = torch.tensor([classes.index(item.label) for item in usable])
+    ids = group_ids(usable)
+    return Split(_images(usable, image_size, None), labels, torch.tensor([ids[item] for item in usable]))
+
+
+def _report(path: str | os.PathLike[str], left_out: list[str], on_bad: str) -> None:
+    """Refuse what cannot be used, or warn that it is left out."""
+    if on_bad not in ("error", "skip"):
+        raise DataError(f'on_bad must be "error" or "skip", not {on_bad!r}.')
+    if left_out and on_bad == "error":
+        raise DataError(
+            f"{os.fspath(path)!r} cannot be used as it is:{_listed(left_out)}\n"
+            'Repair or remove these, or load with on_bad="skip" to leave them out (--on-bad skip in the terminal). '
+            "See all of them: transferlib data check."
+        )
+    for reason in left_out:
+        warnings.warn(f"{os.fspath(path)!r}: left out {reason}.", UserWarning, stacklevel=3)
+
+
+def divide(
+    rows: dict[str, np.ndarray],
+    labels: np.ndarray,
+    ids: np.ndarray,
+    sizes: tuple[int | None, int | None, int | None],
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """The indices of train, val and test. rows: those of each part that is given."""
+    wanted = dict(zip(("train", "val", "test"), sizes, strict=True))
+    k = len(np.unique(labels))
+    for name, n in wanted.items():
+        if n is not None and n < k:
+            raise DataError(f"n_{name}={n} is fewer than the {k} classes. Ask for at least one image of each.")
+
+    def draw(index: np.ndarray, *ns: int) -> list[np.ndarray]:
+        return [index[part] for part in split_by_group(labels[index], ids[index], ns, seed=seed)]
+
+    def take(name: str, index: np.ndarray) -> np.ndarray:
+        n = wanted[name]
+        if n is not None and n > len(index):
+            raise DataError(f"n_{name}={n} is more than the {len(index)} images there are for it. Ask for fewer.")
+        return index if n is None else draw(index, n)[0]
+
+    given = {name: index for name, index in rows.items() if name in ("val", "test")}
+    if list(given) == ["val"]:
+        given = {"test": given["val"]}
+    chosen = {name: take(name, index) for name, index in given.items()}
+    pool = rows["train" if "train" in rows else ""]
+    cut = {name: wanted[name] or max(k, round(SHARE * len(pool))) for name in ("test", "val") if name not in given}
+    n_train = wanted["train"] or k
+    if sum(cut.values()) + n_train > len(pool):
+        asked = " + ".join(f"{n} for {name}" for name, n in {**cut, "train": n_train}.items())
+        raise DataError(f"{asked} is more than the {len(pool)} images there are to divide. Ask for fewer.")
+    *parts, _ = draw(pool, *cut.values(), len(pool) - sum(cut.values()))
+    held_out = [group for index in parts for group in ids[index]]
+    chosen.update(zip(cut, parts, strict=True))
+    chosen["train"] = take("train", pool[~np.isin(ids[pool], held_out)])
+    return chosen
+
+
+def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | None) -> Tensor:
+    """The pixels of the items, (N, 3, image_size, image_size), in memory or in a mapped file."""
+    if cache is None:
+        return torch.stack([cast(Tensor, item.pixels) for item in items])
+
+    def fill(images: Tensor) -> None:
+        def place(i: int) -> None:
+            images[i] = load_image(items[i].path, image_size)
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            list(pool.map(place, range(len(items))))  # a list: what goes wrong in a thread is raised here
+
+    key = hash_of(str(image_size), *(item.sha256 for item in items))
+    shape = (len(items), 3, image_size, image_size)
+    try:
+        return mapped_tensor(Path(cache), "images", key, shape, torch.uint8, fill)
+    except OSError as error:
+        raise DataError(
+            f"{os.fspath(cache)!r} cannot hold the decoded images ({error.strerror or error}). Free "
+            f"{torch.Size(shape).numel() / 1e6:,.0f} MB there, or give another folder."
+        ) from error
+
+
+def _notes(found: Scan, usable: Cleaned, chosen: dict[str, np.ndarray], labels: np.ndarray) -> Iterable[str]:
+    if "train" in found.parts:
+        train = found.called("train")
+        if "test" in found.parts:
+            cut = "" if "val" in found.parts else f"; val is cut from {train}"
+            yield f"The division is the folder's own{cut}."
+        elif "val" in found.parts:
+            yield f"There is no test folder: {found.called('val')} is the test split, and val is cut from {train}."
+        else:
+            yield f"There is only {train}: val and test are cut from it."
+    for reason in usable.left_out:
+        yield f"Left out: {reason}."
+    if twins := copies(usable.items):
+        yield f"{number(len(twins), 'group')} of identical files, each kept on one side."
+    for split, index in chosen.items():
+        if few := [usable.classes[k] for k, n in enumerate(np.bincount(labels[index])) if n == 1]:
+            yield f"{split} has a single image of {some([repr(name) for name in few])}: its score says little."
+    for reason in sorted(set(found.ignored.values())):
+        names = [repr(name) for name, why in found.ignored.items() if why == reason]
+        yield f"Ignored {number(len(names), 'entry', 'entries')} ({reason}): {some(names)}."
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return "".join(f"\n- {text}." for text in texts)

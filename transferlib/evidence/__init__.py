@@ -1,0 +1,1 @@
+"""What may be said of a difference: one comparison, and claims that a page makes and asserts."""

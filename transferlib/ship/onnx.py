@@ -1,0 +1,127 @@
+"""A trained model as an ONNX file that needs neither PyTorch nor this package, and a card that says what it is."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transferlib.errors import TransferError
+from transferlib.files.whole import write_whole
+from transferlib.model import TransferModel
+
+TOLERANCE = 1e-4
+"""The largest difference from PyTorch, in any probability, with which a file is written."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An ONNX file: where it is, its size in bytes, the largest difference of a probability from PyTorch's."""
+
+    path: Path
+    bytes: int
+    difference: float
+
+
+def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str], image_size: int) -> Exported:
+    """Write `model` as ONNX, once onnxruntime has computed what PyTorch computes.
+
+    The graph takes `images`, uint8, (N, 3, image_size, image_size) with any N, and gives
+    `probabilities`, float32, (N, classes): scaling, mean and std are inside it. Its
+    metadata_props hold, as JSON, `classes` and `preprocessing`. Of the exporters of PyTorch it
+    is the newer one (torch.export, then onnxscript).
+
+    Raises TransferError when a package is missing (pip install 'transferlib[export]'), when the
+    network cannot be translated, or when a probability of random images differs by more than
+    `TOLERANCE`; CheckpointError when the file cannot be written. Nothing is left behind then.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise TransferError(f"{path}: the name of an ONNX file ends with .onnx. Choose {path.with_suffix('.onnx')}.")
+    if len(classes) != model.num_classes:
+        raise TransferError(f"{len(classes)} class names for {model.num_classes} outputs: they must match.")
+    try:
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            import_module(package)
+    except ImportError as error:
+        raise TransferError(
+            f"the export needs {error.name}, which is not installed. Run: pip install 'transferlib[export]'"
+        ) from error
+    served = nn.Sequential(copy.deepcopy(model).cpu(), nn.Softmax(1)).eval()
+    facts = _facts(model, classes, image_size)
+    try:
+        content = _graph(served, image_size, facts)
+    except Exception as error:  # of several libraries; above 2 GB it is protobuf's
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TransferError(
+            f"{model.backbone} cannot be translated to ONNX ({reason}). Use another backbone."
+        ) from error
+    difference = _difference(content, served, image_size)
+    if not difference <= TOLERANCE:  # so that a NaN is refused too
+        raise TransferError(
+            f"{path}: onnxruntime's probabilities differ from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}. "
+            f"Nothing was written; use {model.backbone} in PyTorch, or another backbone."
+        )
+    write_whole(path, content)
+    return Exported(path, len(content), difference)
+
+
+def _facts(model: TransferModel, classes: Sequence[str], image_size: int) -> dict[str, str]:
+    """What the file says of itself."""
+    preprocessing = asdict(model.image_preprocess) | {
+        "image_size": image_size,
+        "before": "upright, RGB, central square, bicubic with antialiasing to image_size; uint8, channels first",
+        "inside": "images / 255, minus mean, divided by std",
+    }
+    return {
+        "classes": json.dumps(list(classes)),
+        "preprocessing": json.dumps(preprocessing),
+        "output": "probabilities",
+        "backbone": model.backbone,
+        "weights": model.weights,
+    }
+
+
+def _random_images(n: int, size: int) -> Tensor:
+    generator = torch.Generator().manual_seed(n)
+    return torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=generator)
+
+
+def _graph(served: nn.Module, image_size: int, facts: dict[str, str]) -> bytes:
+    program: Any = torch.onnx.export(
+        served,
+        (_random_images(2, image_size),),  # two images: the exporter takes a side of 1 for a constant
+        input_names=["images"],
+        output_names=["probabilities"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamo=True,
+        verbose=False,
+    )
+    if isinstance(program.model.graph.inputs[0].shape[0], int):
+        raise ValueError("its graph takes a single size of batch")
+    program.model.metadata_props.update(facts)
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def _difference(content: bytes, served: nn.Module, image_size: int) -> float:
+    """The largest one, over batches of 1 and of 3 random images."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    largest = []
+    for n in (1, 3):
+        images = _random_images(n, image_size)
+        (got,) = session.run(None, {"images": images.numpy()})
+        with torch.no_grad():
+            largest.append((torch.from_numpy(got) - served(images)).abs().max())
+    return float(torch.stack(largest).max())
