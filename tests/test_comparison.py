@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -91,3 +92,8 @@ def test_what_is_no_pairs_of_runs_is_refused_by_name(first, second, named):
     with pytest.raises(tl.DataError) as error:
         tl.compare(first, second)
     assert named in str(error.value)
+
+
+def test_a_spread_is_mean_and_standard_deviation_with_n_minus_1():
+    values = [0.1, 0.4, 0.4]
+    assert tl.spread(values, ".4f") == f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"

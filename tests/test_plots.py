@@ -87,3 +87,19 @@ def test_a_network_without_a_first_convolution_is_an_error(ax):
     model.stages[0] = torch.nn.Identity()
     with pytest.raises(TransferError, match="convolution"):
         plots.filters(model, ax)
+
+
+def test_class_names_are_not_taken_for_formulas(trained, ax):
+    plots.confusion(trained[3], ax, ["$x^{$", "b"])
+    ax.figure.canvas.draw()
+    assert ax.get_xticklabels()[0].get_text() == "$x^{$"
+
+
+def test_differences_show_every_pair_the_interval_and_the_verdict_by_colour(ax):
+    rows = {"clear": tl.compare([0.3, 0.31, 0.29]), "not": tl.compare([0.3, -0.2, 0.1])}
+    plots.differences(rows, ax)
+    (line, dots), (other, _), zero = ax.lines[0:2], ax.lines[2:4], ax.lines[4]
+    assert tuple(line.get_xdata()) == rows["clear"].interval
+    assert list(dots.get_xdata()) == [0.3, 0.31, 0.29]
+    assert list(zero.get_xdata()) == [0, 0]
+    assert line.get_color() != other.get_color()

@@ -73,6 +73,7 @@ from .evidence.claims import (
 )
 from .evidence.comparison import Comparison as Comparison
 from .evidence.comparison import compare as compare
+from .evidence.comparison import spread as spread
 from .features import cache_features as cache_features
 from .features import extract_features as extract_features
 from .model import TransferModel as TransferModel

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
 from transferlib.evaluation import Scores
+from transferlib.evidence.comparison import Comparison
 from transferlib.model import TransferModel
 from transferlib.run import Run
 from transferlib.strategies import Strategy
@@ -139,6 +140,19 @@ def comparison(results: dict[str, Sequence[float]], ax: Axes) -> Axes:
     ax.set_yticks(range(len(results)), list(results))
     ax.invert_yaxis()
     ax.set(xlabel="test accuracy, one dot a seed", xlim=(0, 1))
+    return ax
+
+
+def differences(rows: dict[str, Comparison], ax: Axes) -> Axes:
+    """One row a comparison: each pair of runs a dot, the interval a line; orange where it leaves out zero."""
+    for row, found in enumerate(rows.values()):
+        line = COLOURS["fine-tuning"] if found.clear else COLOURS["from scratch"]
+        ax.plot(found.interval, [row, row], color=line, linewidth=3, solid_capstyle="round")
+        ax.plot(found.differences, [row] * found.n, "o", color=line, markersize=5, alpha=0.6)
+    ax.axvline(0, color="#222222", linewidth=1)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.invert_yaxis()
+    ax.set(xlabel="difference: a dot a pair of runs, a line for the 95 % interval")
     return ax
 
 

@@ -113,6 +113,16 @@ def compare(first: ArrayLike, second: ArrayLike = 0.0) -> Comparison:
     return Comparison(tuple(differences.tolist()))
 
 
+def spread(values: ArrayLike, number: str = ".2f") -> str:
+    """Mean and standard deviation of runs, (N,), as a page says them: "0.81 ± 0.02".
+
+    >>> spread([0.79, 0.81, 0.83])
+    '0.81 ± 0.02'
+    """
+    runs = np.asarray(values, dtype=float)
+    return f"{runs.mean():{number}} ± {runs.std(ddof=1):{number}}"
+
+
 def reach(n: int | np.ndarray) -> np.ndarray:
     """Half the width of the 95 % interval for n pairs of runs, in standard deviations of their differences."""
     return np.asarray(student.ppf(0.975, np.asarray(n) - 1) / np.sqrt(n))
