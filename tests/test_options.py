@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from torchvision.transforms import v2
 
 import transferlib as tl
+from transferlib import training
 from transferlib.data.transforms import augment
 from transferlib.strategies import Phase, Strategy
 
@@ -145,16 +146,14 @@ def test_fresh_views_are_drawn_for_each_batch():
         return image
 
     strategy = Strategy("base", (replace(PHASE, epochs=2),), **BASE, augment=look)
-    ours, _ = trained(strategy)
+    trained(strategy)
     assert len(seen) == 2 * len(UNEVEN.train)
-    assert distance(ours, by_hand(replace(strategy, augment="none"))[0]) > 0  # the order: a seed is drawn a batch
 
 
 def test_a_transform_of_torchvision_is_applied_to_each_image_on_its_own():
-    flipped = replace(UNEVEN, train=replace(UNEVEN.train, inputs=UNEVEN.train.images.flip(3)))
     images = UNEVEN.train.images[:8]
     always = augment(images, v2.RandomHorizontalFlip(1.0), torch.Generator())
-    assert torch.equal(always, flipped.train.images[:8]) or torch.equal(always, images.flip(3))
+    assert torch.equal(always, images.flip(3))
     sometimes = augment(images, v2.RandomHorizontalFlip(0.5), torch.Generator().manual_seed(0))
     turned = [not torch.equal(a, b) for a, b in zip(sometimes, images, strict=True)]
     assert any(turned) and not all(turned)
@@ -191,8 +190,10 @@ def test_a_loss_of_ones_own_is_minimised():
 
 def test_cross_entropy_as_ones_own_loss_is_cross_entropy_in_pieces_too(monkeypatch):
     base = Strategy("base", (PHASE,), **BASE)
-    ours = trained(replace(base, loss=nn.CrossEntropyLoss()))[0]
-    assert distance(ours, trained(base)[0]) < 1e-5
+    whole = trained(base)[0]
+    monkeypatch.setattr(training, "halving", lambda action, size, told: action(4))  # memory for four images
+    for pieces in (base, replace(base, loss=nn.CrossEntropyLoss()), replace(base, class_weights=(1.0, 1.0))):
+        assert distance(trained(pieces)[0], whole) < 1e-5
 
 
 @pytest.mark.parametrize("monitor", ["accuracy", "balanced_accuracy", "loss", "last"])

@@ -102,9 +102,12 @@ def test_shared_batchnorm_on_one_process_is_batchnorm(monkeypatch):
     x = torch.randn(6, 4, 5, 5, requires_grad=True)
     averages = [(torch.zeros(4), torch.ones(4)) for _ in range(2)]
     weight, bias = torch.rand(4), torch.rand(4)
-    with _SharedStatistics(alone.sum):
+    asked = []
+    with _SharedStatistics(lambda value: asked.append(value) or alone.sum(value)):
         ours = batch_norm(x, *averages[0], weight, bias, True, 0.1, 1e-5)
+    assert asked, "the library's own function was called"
     theirs = batch_norm(x, *averages[1], weight, bias, True, 0.1, 1e-5)
+    assert len(asked) == 1, "the mode outlives its block"
     assert torch.allclose(ours, theirs, atol=1e-5)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*averages, strict=True))
     weights = torch.randn_like(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -39,9 +40,8 @@ def colour(strategy: Strategy | str) -> str:
 def mark_source(ax: Axes, splits: Splits) -> Axes:
     """Say under the axes which data the figure was made from, and whether it is synthetic."""
     text = f"data: {splits.name}" + (" (synthetic, drawn by the program)" if splits.synthetic else "")
-    ax.annotate(
-        text, (1, 0), (0, -34), "axes fraction", "offset points", ha="right", va="top", fontsize=8, color="#666666"
-    )
+    style: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 8, "color": "#666666", "parse_math": False}
+    ax.annotate(text, (1, 0), (0, -34), "axes fraction", "offset points", **style)
     return ax
 
 

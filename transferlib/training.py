@@ -55,7 +55,8 @@ def fit(
 
     checkpoint: a folder in which the state of the run is kept, written at the end of the first epoch and
     of one every `save_every` seconds. With resume=True a run that was killed goes on from
-    there and ends with the weights that it would have had without the interruption.
+    there and ends with the weights that it would have had without the interruption. A loss or a transform of
+    your own is known again by its name alone.
 
     Launched by `accelerate launch` or `torchrun`, the processes share each batch.
 
@@ -195,7 +196,7 @@ def _epoch(
     logits, labels = feed.val_logits(), state.val.labels
     val_loss = (strategy.loss or cross_entropy)(logits, labels).item()
     if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
-        raise TrainingDiverged(_diverged(strategy, phase, index, number, state.run))
+        raise TrainingDiverged(_diverged(state, phase, index, number))
     accuracy, balanced = (
         METRICS[name](labels.cpu().numpy(), logits.cpu().numpy(), np.ones((1, len(labels)))).item()
         for name in ("accuracy", "balanced_accuracy")
@@ -288,10 +289,11 @@ def _class_weights(strategy: Strategy, labels: Tensor, classes: int) -> Tensor |
     return weights
 
 
-def _diverged(strategy: Strategy, phase: Phase, index: int, epoch: int, run: Run) -> str:
+def _diverged(state: State, phase: Phase, index: int, epoch: int) -> str:
+    run = state.run
     kept = f"the weights of epoch {run.best_epoch} were kept" if run.history else "the weights from before were kept"
-    learn = {None: "everything learns", 0: "the head learns"}.get(phase.learn, f"{phase.learn} stages and head learn")
+    learn = ", ".join(name for name, _, learns in state.model.parameter_table() if learns)
     return (
-        f"the loss is no longer a number in epoch {epoch}, phase {index} of {strategy.name!r} ({learn}, head learning "
-        f"rate {phase.lr:g}); {kept}. Try a smaller rate, for example lr={phase.lr / 10:g}."
+        f"the loss is no longer a number in epoch {epoch}, phase {index} of {run.strategy.name!r} (learning: {learn}; "
+        f"head learning rate {phase.lr:g}); {kept}. Try a smaller rate, for example lr={phase.lr / 10:g}."
     )

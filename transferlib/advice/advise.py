@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sklearn.linear_model import LogisticRegression
 from torchvision.transforms.functional import resize
 
 from transferlib.advice.places import MAP_SIZE, Expected, Place, choose, expect, load_map, recipes
@@ -18,6 +17,7 @@ from transferlib.errors import TransferError
 from transferlib.evidence.comparison import compare
 from transferlib.features import extract_features
 from transferlib.model import TransferModel
+from transferlib.probe import linear_probe
 from transferlib.strategies import Strategy
 
 
@@ -143,6 +143,5 @@ def _reasons(
 
 def _probe(train: Split, val: Split, model: TransferModel) -> float:
     """Validation accuracy of logistic regression on frozen features."""
-    tables = [extract_features(model, split.images).numpy() for split in (train, val)]
-    fit = LogisticRegression(C=0.1, max_iter=1000).fit(tables[0], train.labels.numpy())
-    return float(fit.score(tables[1], val.labels.numpy()))
+    ours, theirs = (extract_features(model, split.images) for split in (train, val))
+    return float(linear_probe(ours, train.labels).score(theirs.numpy(), val.labels.numpy()))

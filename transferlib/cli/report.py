@@ -67,7 +67,8 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
     text = markdown(README, run=run, splits=splits, scores=scores, folder=path, argument=shlex.quote(path))
     write_whole(folder / "metrics.json", to_json(facts).encode())
     write_whole(folder / "README.md", text.encode())
-    shown = replace(splits, name=_literal(splits.name), classes=tuple(map(_literal, splits.classes)))
+    # matplotlib cannot draw bytes that are no text
+    shown = replace(splits, name=plain(splits.name), classes=tuple(map(plain, splits.classes)))
     with picture(folder / "curves.png") as axes:
         plots.learning_curves(run, axes).set_title(f"{run.strategy.name}: the dot is the epoch that was kept")
         plots.mark_source(axes, shown)
@@ -77,8 +78,3 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
     with picture(folder / "schedule.png") as axes:
         plots.schedule(run.strategy, model, axes).set_title("who learns how fast")
     return facts
-
-
-def _literal(name: str) -> str:
-    """A name as matplotlib can draw it: bytes that are no text escaped, dollars no formula."""
-    return plain(name).replace("$", r"\$")
