@@ -72,9 +72,11 @@ def scramble(images: torch.Tensor, block: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=2)
-def load(name: str, n: int, seed: int, path: str | None = None) -> tl.Splits:
+def load(
+    name: str, n: int, seed: int, path: str | None = None, image_size: int = IMAGE_SIZE
+) -> tl.Splits:
     """One of the six sets, or a folder."""
-    common = {"image_size": IMAGE_SIZE, "n_val": N_VAL, "seed": seed}
+    common = {"image_size": image_size, "n_val": N_VAL, "seed": seed}
     if path:
         return tl.load_data("folder", n, path=path, on_bad="skip", **common)
     source, _, block = name.partition(", blocks of ")
