@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import posixpath
 import re
 import textwrap
 from collections.abc import Iterable
@@ -16,26 +17,21 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bs4 import BeautifulSoup, Tag
+from bs4.dammit import EntitySubstitution
+from bs4.formatter import HTMLFormatter
 from docutils import nodes
 from fontTools.subset import Subsetter
 from fontTools.ttLib import TTFont
 from sphinx.application import Sphinx
 
 LESSON = re.compile(r"lessons/\d\d_\w+$")
-SCRIPT = re.compile(r"<script(?![^>]*\bsrc=)(?P<kind>[^>]*)>(?P<code>.*?)</script>", re.S | re.I)
-HANDLER = re.compile(r"""\son\w+=(?:"([^"]*)"|'([^']*)')""", re.I)
 POLICY = (
     "default-src 'self'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
 )
-# The theme draws its icons twice, by this script, half of a page's weight, and by a font; the font is enough.
-ICON_SCRIPT = re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>")
-MATHJAX = re.compile(r"\s*<script[^>]*mathjax/[^>]*></script>")
 ICON_RULE = re.compile(r'(?P<names>(?:\.fa-[\w-]+:before,?)+)\{content:"[^"]+"\}')
 ICON_FONT = "vendor/fontawesome/webfonts/fa-solid-900"
-# A script that waits does not hold up the page. The first one stays: lines in the page itself build on it.
-SCRIPT_THAT_BLOCKS = re.compile(r"<script(?=[^>]*\bsrc=)(?![^>]*\b(?:async|defer)\b)(?![^>]*documentation_options)")
-EAGER_IMAGE = re.compile(r"<img(?![^>]*\bloading=)")
 REDIRECT = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Head Start</title>\n'
     '<link rel="icon" href="_static/favicon.svg">\n{}</head>\n'
@@ -54,43 +50,25 @@ def inline_diagrams(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             image.replace_self(raw)
 
 
-def mend_lists(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Citations are marked as a list that has no items, which misleads screen readers: drop the mark."""
-    if "body" in context:
-        context["body"] = context["body"].replace(
-            '<div role="list" class="citation-list">', '<div class="citation-list">'
-        )
-
-
-def add_doors(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
+def add_doors(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Under the card at the head of a lesson: its notebook, and the places to run it."""
-    if not LESSON.match(pagename) or "body" not in context:
+    if app.builder.format != "html" or not LESSON.match(docname):
         return
-    to = context["pathto"]
+    to_root = posixpath.relpath(".", posixpath.dirname(docname))
+    how = app.builder.get_relative_uri(docname, "book/how-to-use")
     doors = [
-        f'<a href="{to(f"_sources/{pagename}.ipynb", 1)}" download>Download this notebook</a>',
-        f'<a href="{to("book/how-to-use")}#run-it">Run it in JupyterLab</a>',
+        f'<a href="{to_root}/_sources/{docname}.ipynb" download>Download this notebook</a>',
+        f'<a href="{how}#run-it">Run it in JupyterLab</a>',
     ]
     if repository := app.config.html_context.get("repository"):  # "OWNER/NAME" on GitHub, in _config.yml
-        github, name = f"https://colab.research.google.com/github/{repository}/blob/main", f"{pagename}.ipynb"
+        github, name = f"https://colab.research.google.com/github/{repository}/blob/main", f"{docname}.ipynb"
         binder = f"https://mybinder.org/v2/gh/{repository}/main?labpath={name}"
         doors += [f'<a href="{github}/{name}">Open in Colab</a>', f'<a href="{binder}">Open in Binder</a>']
     else:
-        doors.append(f'<a href="{to("book/how-to-use")}#in-google-colab">Run it in Colab</a>')
-    row = f'<p class="doors">{"".join(doors)}</p>'
-    context["body"] = context["body"].replace("</blockquote>", f"</blockquote>\n{row}", 1)
-
-
-def _hash(code: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
-
-
-def policy(page: str, handlers: Iterable[str]) -> str:
-    """The content security policy that a page needs, and no more."""
-    runs = {_hash(m["code"]) for m in SCRIPT.finditer(page) if "json" not in m["kind"]}
-    answers = {_hash(code) for code in handlers}
-    hashes = [*sorted(runs), *(["'unsafe-hashes'", *sorted(answers)] if answers else [])]
-    return POLICY.format(hashes="".join(f" {found}" for found in hashes))
+        doors.append(f'<a href="{how}#in-google-colab">Run it in Colab</a>')
+    card = next(doctree.findall(nodes.block_quote))
+    row = nodes.raw("", f'<p class="doors">{"".join(doors)}</p>', format="html")
+    card.parent.insert(card.parent.index(card) + 1, row)
 
 
 def describe(
@@ -105,26 +83,62 @@ def describe(
     context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{escape(short)}">'
 
 
-def seal(app: Sphinx, failed: Exception | None) -> None:
-    """Write the policy into every page."""
+class AsWritten(HTMLFormatter):
+    """Writes a page as it was: Beautiful Soup would sort the attributes."""
+
+    def attributes(self, tag: Tag) -> Iterable[tuple[str, str]]:
+        """Name and value, in the page's order."""
+        return tag.attrs.items()
+
+
+def _hash(code: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+
+
+def policy(page: BeautifulSoup, handlers: Iterable[str]) -> str:
+    """The content security policy that a page needs, and no more."""
+    scripts = [tag for tag in page.find_all("script", src=False) if "json" not in tag.get("type", "")]
+    runs, answers = {_hash(tag.string or "") for tag in scripts}, {_hash(code) for code in handlers}
+    hashes = [*sorted(runs), *(["'unsafe-hashes'", *sorted(answers)] if answers else [])]
+    return POLICY.format(hashes="".join(f" {found}" for found in hashes))
+
+
+def lighten(page: BeautifulSoup) -> None:
+    """What a page need not load, it does not; what need not hold it up, waits."""
+    for script in page.find_all("script", src=True):
+        # The theme draws its icons twice, by a script, half of a page's weight, and by a font: the font is enough.
+        # Sphinx gives MathJax to the first page in any case.
+        if "scripts/fontawesome.js" in script["src"] or ("mathjax/" in script["src"] and not page.select(".math")):
+            script.decompose()
+        # The first script stays: lines in the page itself build on it.
+        elif not {"async", "defer"} & set(script.attrs) and "documentation_options" not in script["src"]:
+            script["defer"] = ""
+    for image in page.find_all("img", loading=False):
+        image["loading"] = "lazy"
+    # Citations are marked as a list that has no items, which misleads screen readers.
+    for citations in page.select("div.citation-list[role=list]"):
+        del citations["role"]
+
+
+def finish(app: Sphinx, failed: Exception | None) -> None:
+    """Make every page lighter, and write the policy into it."""
     if failed or app.builder.format != "html":
         return
     paths = [path for path in Path(app.outdir).rglob("*.html") if "_static" not in path.relative_to(app.outdir).parts]
-    pages = {path: path.read_text(encoding="utf-8") for path in paths}
+    texts = {path: path.read_text(encoding="utf-8") for path in paths}
+    # The redirect to the first page is nothing but its meta element.
+    whole = {path: text if "<head>" in text else REDIRECT.format(text) for path, text in texts.items()}
+    pages = {path: BeautifulSoup(text, "html.parser") for path, text in whole.items()}
     # The search opens other pages in its own, so every page allows the handlers of all: the theme has one, to print.
-    handlers = {a or b for page in pages.values() for a, b in HANDLER.findall(page)}
+    tags = [tag for page in pages.values() for tag in page.find_all(True)]
+    handlers = {code for tag in tags for name, code in tag.attrs.items() if name.startswith("on")}
     for path, page in pages.items():
-        if "Content-Security-Policy" in page:
+        if page.find("meta", {"http-equiv": "Content-Security-Policy"}):
             continue
-        if "<head>" not in page:  # the redirect to the first page is nothing but its meta element
-            page = REDIRECT.format(page)
-        page = ICON_SCRIPT.sub("", page)
-        if 'class="math' not in page:  # Sphinx gives it to the first page in any case
-            page = MATHJAX.sub("", page)
-        page = SCRIPT_THAT_BLOCKS.sub("<script defer", page)
-        page = EAGER_IMAGE.sub('<img loading="lazy"', page)
-        meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(page, handlers)}">'
-        path.write_text(re.sub(r"<meta charset=[^>]*>", rf"\g<0>\n    {meta}", page, count=1), encoding="utf-8")
+        lighten(page)
+        head = {"http-equiv": "Content-Security-Policy", "content": policy(page, handlers)}
+        page.find("meta", charset=True).insert_after("\n    ", page.new_tag("meta", attrs=head))
+        path.write_text(page.decode(formatter=AsWritten(EntitySubstitution.substitute_xml)), encoding="utf-8")
 
 
 def lighten_icons(app: Sphinx, failed: Exception | None) -> None:
@@ -150,9 +164,8 @@ def lighten_icons(app: Sphinx, failed: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("doctree-resolved", inline_diagrams)
+    app.connect("doctree-resolved", add_doors)
     app.connect("html-page-context", describe)
-    app.connect("html-page-context", mend_lists)
-    app.connect("html-page-context", add_doors)
-    app.connect("build-finished", seal)
+    app.connect("build-finished", finish)
     app.connect("build-finished", lighten_icons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
