@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -127,5 +129,32 @@ def test_a_metric_in_the_table_is_everywhere(monkeypatch):
     monkeypatch.setitem(evaluation.METRICS, "first_class", lambda labels, p, w: w @ (p.argmax(1) == 0) / w.sum(1))
     scores = tl.score(np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]))
     assert scores.figures["first_class"] == 0.75
-    assert set(scores.intervals) == {"accuracy", "balanced_accuracy", "auroc", "first_class"}
+    assert set(scores.intervals) == {*FIGURES, "first_class"}
     assert scores.to_dict()["first_class"] == 0.75 and "first class 0.750" in repr(scores)
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows", "classes", "said"),
+    [
+        ([], 0, None, "one label or more"),
+        ([0, 1], 3, None, r"shape \(3, 2\) for 2 labels"),
+        ([0, 2], 2, None, "reach from 0 to 2, but there are 2 outputs"),
+        ([-1, 0], 2, None, "reach from -1 to 0"),
+        ([0, 1], 2, ("a", "b", "c"), "3 class names for 2 probabilities"),
+    ],
+)
+def test_labels_and_probabilities_that_do_not_fit_are_one_error(labels, rows, classes, said):
+    with pytest.raises(DataError, match=said):
+        tl.score(labels, [[0.5, 0.5]] * rows, classes)
+
+
+def test_lists_are_scored_as_arrays_are():
+    given = ([0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
+    assert tl.score(*given).figures == tl.score(*map(np.array, given)).figures
+
+
+def test_what_is_not_defined_is_null_in_json_and_warns_nobody(recwarn):
+    told = tl.score(np.zeros(4, int), np.full((4, 2), 0.5)).to_dict()
+    assert told["auroc"] is None and told["intervals_95"]["auroc"] == (None, None)
+    assert json.loads(json.dumps(told, allow_nan=False)) is not None
+    assert not recwarn.list

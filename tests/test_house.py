@@ -19,7 +19,7 @@ ORDER = (
 # fmt: on
 """Files and folders of the package; each imports only from those before it."""
 CORE = ["errors", "stages", "strategies", "model", "features", "training", "evaluation", "run", "plots"]
-CORE_LINES, ALL_LINES = 1000, 4940  # the aim is 4600
+CORE_LINES, ALL_LINES = 1000, 4900  # the aim is 4600
 
 
 def modules():
@@ -80,8 +80,10 @@ def test_no_folder_has_a_circle_inside():
 
 def test_a_student_reads_no_more_than_a_thousand_lines_and_all_stays_small():
     core = sum(lines_of_code(ROOT / f"{name}.py") for name in CORE)
-    assert core <= CORE_LINES
-    assert sum(map(lines_of_code, modules())) <= ALL_LINES
+    every = sum(map(lines_of_code, modules()))
+    told = "lines of code, the limit is {}: take something out, or raise it and say in the commit what it buys"
+    assert core <= CORE_LINES, f"the core has {core} {told.format(CORE_LINES)}"
+    assert every <= ALL_LINES, f"the package has {every} {told.format(ALL_LINES)}"
 
 
 def test_asking_for_help_imports_no_torch():

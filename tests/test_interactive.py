@@ -203,5 +203,5 @@ def test_a_strategy_has_one_colour_on_the_site_and_in_the_figures() -> None:
     sheet = (TOOLS.parent / "_static" / "course.css").read_text()
     names = {"from scratch": "scratch", "feature extraction": "probe", "progressive unfreezing": "progressive"}
     for strategy, colour in COLOURS.items():
-        name = names.get(strategy, strategy.lower())
+        name = names.get(strategy, strategy.lower().replace(" ", "-"))
         assert f"--{name}: {colour.lower()};" in sheet

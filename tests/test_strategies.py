@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import transferlib as tl
+from transferlib.cli.parser import STRATEGIES
 from transferlib.errors import TransferError
 from transferlib.training import schedule_factor
 
-EVERY = (tl.from_scratch, tl.feature_extraction, tl.fine_tuning, tl.progressive_unfreezing, tl.lp_ft)
+EVERY = tuple(STRATEGIES.values())
 
 
 @pytest.mark.parametrize("make", EVERY)
@@ -58,7 +59,7 @@ def test_lp_ft_is_a_probe_and_then_fine_tuning():
 
 
 def test_only_from_scratch_forgets_the_weights():
-    assert [make().pretrained for make in EVERY] == [False, True, True, True, True]
+    assert [name for name, make in STRATEGIES.items() if not make().pretrained] == ["from-scratch"]
 
 
 @given(step=st.integers(0, 99), warmup=st.floats(0, 0.9), schedule=st.sampled_from(["cosine", "constant"]))
@@ -85,6 +86,8 @@ def test_what_was_checked_cannot_be_changed_afterwards(what, name):
     ("make", "said"),
     [
         (lambda: tl.fine_tuning(0), "epochs"),
+        (lambda: tl.fine_tuning(1.5), "epochs must be a whole number"),
+        (lambda: tl.fine_tuning(learn=0.5), "learn must be None or a whole number"),
         (lambda: tl.fine_tuning(lr=-1.0), "lr"),
         (lambda: tl.fine_tuning(lr=float("nan")), "lr"),
         (lambda: tl.fine_tuning(body=0.0), "body"),

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 MOVED = {
     "transferlib.backbones": "transferlib.networks.registry",
@@ -22,6 +23,16 @@ MOVED = {
 def renamed(old: str, new: str) -> None:
     """Warn whoever used an old name."""
     warnings.warn(f"{old} is called {new} now; the old name goes with the next version.", DeprecationWarning, 3)
+
+
+def old_name(old: str, new: str) -> Any:
+    """An attribute that is called `new` now."""
+
+    def get(owner: object) -> Any:
+        renamed(old, new)
+        return getattr(owner, new)
+
+    return property(get)
 
 
 class _Moved(MetaPathFinder, Loader):

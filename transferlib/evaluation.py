@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
-from sklearn.metrics import precision_recall_fscore_support as per_class_scores
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 
 from transferlib.data.splits import Split
@@ -100,7 +99,8 @@ METRICS: dict[str, Callable[[Array, Array, Array], Array]] = {
     "auroc": _auroc,
 }
 """Each figure, (D,), of labels, (N,), scores, (N, K), and D weightings of the images, (D, N): a row of ones gives the
-figure of the split, how often each image was drawn gives the bootstrap's. A new one needs a line here, no more."""
+figure of the split, how often each image was drawn gives the bootstrap's. What is in it is in `Scores`, in its
+intervals, in metrics.json and on the model card."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,9 @@ class Scores:
         weights = np.array(draws, dtype=float)[:, which]
         found = {}
         for name, metric in METRICS.items():
-            low, high = np.nanquantile(metric(self.labels, self.probabilities, weights), [0.025, 0.975])
+            drawn = metric(self.labels, self.probabilities, weights)
+            drawn = drawn[~np.isnan(drawn)] if np.isfinite(drawn).any() else drawn
+            low, high = np.quantile(drawn, [0.025, 0.975])
             found[name] = (float(low), float(high))
         return found
 
@@ -161,8 +163,8 @@ class Scores:
         """Figures, intervals and the per-class table, ready for JSON."""
         return {
             "images": len(self.labels),
-            **{name: None if np.isnan(value) else value for name, value in self.figures.items()},
-            "intervals_95": self.intervals,
+            **{name: _number(value) for name, value in self.figures.items()},
+            "intervals_95": {name: tuple(map(_number, ends)) for name, ends in self.intervals.items()},
             "confusion": self.confusion.tolist(),
             "per_class": [vars(row) for row in self.per_class],
         }
@@ -170,6 +172,11 @@ class Scores:
     def __repr__(self) -> str:
         told = ", ".join(f"{metric_name(name)} {value:.3f}" for name, value in self.figures.items())
         return f"Scores({told}; {len(self.labels)} images)"
+
+
+def _number(value: float) -> float | None:
+    """What JSON has a number for."""
+    return None if np.isnan(value) else value
 
 
 def metric_name(name: str) -> str:
@@ -191,12 +198,6 @@ def evaluate(model: TransferModel, split: Split, classes: tuple[str, ...] | None
     """
     if not len(split):
         raise DataError("the split to evaluate is empty: ask load_data for n_test images, or evaluate another split.")
-    k = model.num_classes
-    if int(split.labels.max()) >= k or int(split.labels.min()) < 0:
-        raise DataError(
-            f"the labels reach from {int(split.labels.min())} to {int(split.labels.max())}, but the model has {k} "
-            "outputs: evaluate it on the classes it was trained for."
-        )
     probabilities = predict(model, split.inputs).numpy()
     return score(split.labels.numpy(), probabilities, classes, groups=split.groups.numpy())
 
@@ -204,17 +205,34 @@ def evaluate(model: TransferModel, split: Split, classes: tuple[str, ...] | None
 def score(
     labels: Array, probabilities: Array, classes: tuple[str, ...] | None = None, *, groups: Array | None = None
 ) -> Scores:
-    """Score any model's probabilities, (N, K), against labels, (N,).
+    """Score any model's probabilities, (N, K), against labels, (N,), each from 0 to K - 1.
+
+    classes, groups: as in `evaluate` and `Split`. Raises DataError for what does not fit together.
 
     >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
     >>> scores = score(np.array([0, 1, 1, 1]), probabilities, ("benign", "malignant"))
     >>> scores.accuracy, scores.confusion.tolist()
     (0.75, [[1, 0], [1, 2]])
     """
-    k = probabilities.shape[1]
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    shape = probabilities.shape
+    if not len(labels) or len(shape) != 2 or shape[0] != len(labels):
+        raise DataError(
+            f"probabilities of shape {shape} for {len(labels)} labels: give one row a label, one label or more."
+        )
+    k = shape[1]
+    if not (labels.min() >= 0 and labels.max() < k):
+        raise DataError(
+            f"the labels reach from {labels.min()} to {labels.max()}, but there are {k} outputs: score a model on the "
+            "classes that it was trained for."
+        )
+    if classes is not None and len(classes) != k:
+        raise DataError(f"{len(classes)} class names for {k} probabilities a row: they must match.")
     calls = probabilities.argmax(1)
     confusion = confusion_matrix(labels, calls, labels=np.arange(k))
-    precision, recall, f1, support = per_class_scores(labels, calls, labels=np.arange(k), zero_division=0.0)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, calls, labels=np.arange(k), zero_division=0.0
+    )
     names = classes or tuple(str(index) for index in range(k))
     once = np.ones((1, len(labels)))
     rows = zip(names, support, recall, precision, f1, strict=True)

@@ -90,9 +90,9 @@ def cache_features(
             f"no stage of {model.backbone} is frozen, so nothing can be computed once: freeze_to first."
         )
     processes = processes or Processes(images.device)
-    run = prefix(model, model.frozen_below)
+    frozen = prefix(model, model.frozen_below)
     with torch.no_grad():
-        shape = (views, len(images), *run(images[:1]).shape[1:])
+        shape = (views, len(images), *frozen(images[:1]).shape[1:])
 
     def fill(kept: Tensor, size: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -101,7 +101,7 @@ def cache_features(
                 batch = images[start : start + size]
                 seen = batch if view == 0 else augment(batch, kind, generator)
                 with torch.no_grad():
-                    kept[view, start : start + size] = processes.map(run, seen)
+                    kept[view, start : start + size] = processes.map(frozen, seen)
 
     def fill_all(kept: Tensor) -> None:
         halving(lambda size: fill(kept, size), batch_size, f"batches of {batch_size}")
@@ -113,8 +113,8 @@ def cache_features(
     stages = [f"{name} {model.backbone}" for name in model.stage_names[: model.frozen_below]]
     weights = [tensor for stage in model.stages[: model.frozen_below] for tensor in stage.state_dict().values()]
     # a function of one's own may have changed under the same name: what it made is never found again
-    seen = secrets.token_hex() if callable(kind) else kind
-    facts = [torch.__version__, str(asdict(model.preprocess)), str((shape, str(dtype), seen, seed, batch_size))]
+    which = secrets.token_hex() if callable(kind) else kind
+    facts = [torch.__version__, str(asdict(model.preprocess)), str((shape, str(dtype), which, seed, batch_size))]
     own = Path(folder) / str(processes.index) if processes.count > 1 else Path(folder)
     key = hash_of(*facts, *stages, *weights, images)
     return mapped_tensor(own, "features", key, shape, dtype, fill_all)

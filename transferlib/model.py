@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from transferlib.deprecated import renamed
+from transferlib.deprecated import old_name
 from transferlib.errors import TransferError
 from transferlib.networks.backbone import Preprocess
 from transferlib.networks.registry import build_backbone
@@ -97,11 +97,7 @@ class TransferModel(nn.Module):
         """The stages, shallow to deep, and the head."""
         return [*self.stages, self.head]
 
-    @property
-    def frozen(self) -> int:
-        """The old name of `frozen_below`."""
-        renamed("model.frozen", "model.frozen_below")
-        return self.frozen_below
+    frozen = old_name("model.frozen", "frozen_below")
 
     @property
     def stage_names(self) -> tuple[str, ...]:

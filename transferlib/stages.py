@@ -1,10 +1,11 @@
 """Where a network is cut into stages.
 
 Every function takes a whole network and returns its layers, without the classifier, as an
-ordered `nn.Sequential` of named stages. The layers are moved, never copied or changed, and
-the chain computes exactly what the network handed to its classifier. A stage is all layers
-that work at one resolution; pooling belongs to the stage that it ends. (Transformers work at a
-single one: `networks.transformers` divides them by depth.)
+ordered `nn.Sequential` of named stages. The layers are moved, never copied or changed; where a
+network pools in its `forward`, a layer does it here. The chain computes exactly what the network
+handed to its classifier. A stage is all layers that work at one resolution; pooling belongs to
+the stage that it ends. (Transformers work at a single one: `networks.transformers` divides them by
+depth.)
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def chain(groups: Sequence[Iterable[nn.Module]], names: Sequence[str] = ()) -> n
 
 
 def _flat(modules: Iterable[nn.Module]) -> nn.Sequential:
+    """One list of layers. A subclass of nn.Sequential stays whole: it may compute something else."""
     flat: list[nn.Module] = []
     for module in modules:
         flat.extend(module if type(module) is nn.Sequential else [module])
@@ -52,6 +54,7 @@ def vgg(net: Any) -> nn.Sequential:
 def features_list(net: Any, cuts: Sequence[int]) -> nn.Sequential:
     """Cut `net.features`, one long list, in front of each index in `cuts`."""
     groups = [list(net.features[a:b]) for a, b in pairwise([0, *cuts, len(net.features)])]
+    # ConvNeXt flattens at the beginning of its own classifier.
     flatten = [] if any(isinstance(m, nn.Flatten) for m in net.classifier) else [nn.Flatten(1)]
     groups[-1] += [nn.AdaptiveAvgPool2d(1), *flatten, *net.classifier[:-1]]
     return chain(groups)

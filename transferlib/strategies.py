@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
-from transferlib.deprecated import renamed
+from transferlib.deprecated import old_name
 from transferlib.errors import TransferError
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ class Phase:
         share = "above 0 and at most 1"
         _check(
             self,
-            epochs=(self.epochs >= 1, "a whole number from 1"),
-            learn=(self.learn is None or self.learn >= 0, "None or a number from 0"),
+            epochs=(isinstance(self.epochs, Integral) and self.epochs >= 1, "a whole number from 1"),
+            learn=(
+                self.learn is None or (isinstance(self.learn, Integral) and self.learn >= 0),
+                "None or a whole number from 0",
+            ),
             lr=(0 < self.lr < float("inf"), "above 0"),
             body=(0 < self.body <= 1, share),
             decay=(0 < self.decay <= 1, share),
@@ -67,10 +71,7 @@ class Phase:
         """How many of a network's `stages` are frozen in this phase, counted from the shallow end."""
         return 0 if self.learn is None else max(stages - max(self.above - 1, 0) - self.learn, 0)
 
-    def frozen(self, stages: int) -> int:
-        """The old name of `frozen_below`."""
-        renamed("phase.frozen", "phase.frozen_below")
-        return self.frozen_below(stages)
+    frozen = old_name("phase.frozen", "frozen_below")
 
     def rates(self, stages: int) -> list[float]:
         """The learning rate of each stage, shallow to deep, then of the head; 0 is frozen."""

@@ -122,19 +122,19 @@ def begin(
         for split in (splits.train, splits.val)
     )
     return State(
-        model,
-        strategy,
-        train,
-        val,
-        strategy.augment or splits.augment,
-        _loss(strategy, train.labels, model.num_classes),
-        _optimizer(model, strategy),
-        BestWeights(model, strategy),
-        torch.Generator().manual_seed(seed),
-        Run(strategy, model.backbone, splits.name, seed),
-        processes,
-        precision,
-        keeping,
+        model=model,
+        strategy=strategy,
+        train=train,
+        val=val,
+        augment=strategy.augment or splits.augment,
+        loss=_loss(strategy, train.labels, model.num_classes),
+        optimizer=_optimizer(model, strategy),
+        best=BestWeights(model, strategy),
+        generator=torch.Generator().manual_seed(seed),
+        run=Run(strategy, model.backbone, splits.name, seed),
+        processes=processes,
+        precision=precision,
+        keeping=keeping,
         micro_batch=strategy.batch_size,
     )
 
@@ -142,17 +142,17 @@ def begin(
 def _train(state: State, progress: Callable[[Epoch], None] | None, saver: Saver | None) -> None:
     """Every epoch that the history does not hold yet."""
     begun = time.perf_counter()
-    run, model, first = state.run, state.model, 1
+    run, model, last = state.run, state.model, 0
     for index, phase in enumerate(state.strategy.phases, start=1):
-        numbers = range(first, first := first + phase.epochs)
-        if len(run.history) >= numbers[-1]:
+        first, last = last + 1, last + phase.epochs
+        if len(run.history) >= last:
             continue
         started = time.perf_counter()
         model.freeze_to(phase.frozen_below(len(model.stages)), above=phase.above)
         feed = Feed(state)
         model.train()
         learning = [module for module in model.modules() if module.training]
-        for number in numbers[max(len(run.history) + 1 - numbers[0], 0) :]:
+        for number in range(max(first, len(run.history) + 1), last + 1):
             if _stops_early(state):
                 return
             epoch = _epoch(state, number, index, phase, feed, learning, started)
@@ -239,7 +239,7 @@ def _set_mode(modules: list[nn.Module], *, training: bool) -> None:
 def _optimizer(model: TransferModel, strategy: Strategy) -> torch.optim.Optimizer:
     """One optimizer for the whole run, built before anything is frozen or thawed.
 
-    One group a stage, split into weights, which decay, and biases and norms, which do not.
+    Two groups a part, the head included: its weights, which decay, and its biases and norms, which do not.
     """
     groups = []
     for index, module in enumerate(model.parts):
