@@ -72,7 +72,9 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     places = load_map()
     expected = expect(data, places)
     made = recipes(data.images)
-    networks = {name: _network(model, strategy) for name, strategy in made.items()}
+    # from scratch, as on the map, a network of a size that few images can train
+    blank = TransferModel("small_cnn", model.num_classes, pretrained=False)
+    networks = {name: model if strategy.pretrained else blank for name, strategy in made.items()}
     seconds = {name: plan(networks[name], splits, strategy).seconds for name, strategy in made.items()}
     within = [row for row in expected if seconds[row.strategy] <= budget]
     chosen = choose(within or expected[:1])
@@ -100,13 +102,6 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
         f"{nearest.data}, {nearest.similarity.images} images",
         nearest.likeness(data),
     )
-
-
-def _network(model: TransferModel, strategy: Strategy) -> TransferModel:
-    """What a strategy trains; from scratch, as on the map, a network of a size that few images can train."""
-    if strategy.pretrained:
-        return model
-    return TransferModel("small_cnn", model.num_classes, pretrained=False)
 
 
 def _range(probe: float, n_val: int, row: Expected) -> tuple[float, float]:
