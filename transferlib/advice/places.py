@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Place:
 @lru_cache
 def load_map() -> tuple[Place, ...]:
     """The measured map that comes with the package; `make study-map` measures it."""
-    told = json.loads(resources.files("transferlib.advice").joinpath("map.json").read_text(encoding="utf-8"))
+    told = json.loads(Path(__file__).with_name("map.json").read_text(encoding="utf-8"))
     return tuple(
         Place(place["data"], Similarity(**place["similarity"]), {n: tuple(a) for n, a in place["accuracies"].items()})
         for place in told["places"]
