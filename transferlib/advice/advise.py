@@ -12,7 +12,7 @@ from torchvision.transforms.functional import resize
 from transferlib.advice.places import MAP_SIZE, Expected, choose, expect, load_map, recipes
 from transferlib.advice.plan import duration, plan
 from transferlib.advice.similarity import Similarity, sample, similarity
-from transferlib.data.splits import Split, Splits
+from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
 from transferlib.evidence.comparison import compare
 from transferlib.features import extract_features
@@ -66,7 +66,8 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
         raise TransferError(f"budget must be above 0 seconds, not {budget}.")
     model = model or TransferModel("efficientnet_lite0", len(splits.classes))
     part, val, classes = sample(splits.train), sample(splits.val), len(splits.classes)
-    probe = _probe(part, val, model)
+    ours, theirs = (extract_features(model, split.images) for split in (part, val))
+    probe = float(linear_probe(ours, part.labels).score(theirs.numpy(), val.labels.numpy()))
     small = replace(part, inputs=resize(part.images, [MAP_SIZE, MAP_SIZE], antialias=True))
     data = replace(similarity(small, classes), images=len(splits.train))
     places = load_map()
@@ -108,9 +109,3 @@ def _range(probe: float, n_val: int, row: Expected) -> tuple[float, float]:
     """One standard deviation each way: of the probe, which few images were asked for, and of the gain on the map."""
     middle, width = probe + row.gain, math.sqrt(row.spread**2 + probe * (1 - probe) / n_val)
     return max(middle - width, 0.0), min(middle + width, 1.0)
-
-
-def _probe(train: Split, val: Split, model: TransferModel) -> float:
-    """Validation accuracy of logistic regression on frozen features."""
-    ours, theirs = (extract_features(model, split.images) for split in (train, val))
-    return float(linear_probe(ours, train.labels).score(theirs.numpy(), val.labels.numpy()))
