@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import transferlib as tl
+from transferlib.cli import main
 from transferlib.errors import TransferError, WeightsError
 from transferlib.networks import encoders
 
@@ -132,6 +133,16 @@ def test_what_is_made_for_images_says_so(minilm, tmp_path):
         tl.grad_cam(minilm, splits.train.inputs)
     with pytest.raises(TransferError, match="texts, not images"):
         tl.advise(splits)
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate", "run", "."], ["predict", "run", "a.jpg"], ["export", "run", "a.onnx"]]
+)
+def test_a_command_for_images_refuses_a_model_of_texts(command, minilm, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tl.save(minilm, tmp_path / "run", classes=tuple("abcdefgh"))
+    assert main(command) == 1
+    assert "error: minilm reads texts" in capsys.readouterr().err
 
 
 def test_the_tokeniser_is_the_one_of_the_weights():

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Place:
 @lru_cache
 def load_map() -> tuple[Place, ...]:
     """The measured map that comes with the package; `make study-map` measures it."""
-    told = json.loads(resources.files("transferlib.advice").joinpath("map.json").read_text(encoding="utf-8"))
+    told = json.loads(Path(__file__).with_name("map.json").read_text(encoding="utf-8"))
     return tuple(
         Place(place["data"], Similarity(**place["similarity"]), {n: tuple(a) for n, a in place["accuracies"].items()})
         for place in told["places"]
@@ -85,15 +85,13 @@ class Expected:
 
 def expect(data: Similarity, places: Sequence[Place]) -> tuple[Expected, ...]:
     """Each strategy's gain: the mean over the map, each place weighed by its likeness (Nadaraya-Watson)."""
-    weights = np.array([max(place.likeness(data), 1e-12) for place in places])
+    weights = [max(place.likeness(data), 1e-12) for place in places]
     found = []
     for name in recipes(1):
         gains = [place.gains(name) for place in places]
-        each = np.concatenate(gains)
-        share = np.concatenate([np.full(len(g), w / len(g)) for g, w in zip(gains, weights, strict=True)])
-        mean = float(np.average(each, weights=share))
-        spread = math.sqrt(float(np.average((each - mean) ** 2, weights=share)))
-        found.append(Expected(name, mean, spread))
+        mean = float(np.average([np.mean(seeds) for seeds in gains], weights=weights))
+        variance = np.average([np.mean((seeds - mean) ** 2) for seeds in gains], weights=weights)
+        found.append(Expected(name, mean, math.sqrt(variance)))
     return tuple(found)
 
 

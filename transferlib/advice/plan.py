@@ -17,10 +17,12 @@ from transferlib.data.splits import Splits
 from transferlib.engine.processes import Processes
 from transferlib.engine.state import Keeping, State
 from transferlib.features import keepable, no_room, prefix, suffix
+from transferlib.files.template import fill
 from transferlib.model import TransferModel
 from transferlib.strategies import Phase, Strategy
 from transferlib.training import begin, update
 
+PLAN = Path(__file__).with_name("plan.txt.jinja")
 Device = str | torch.device | None
 
 
@@ -58,18 +60,7 @@ class Plan:
         return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{self.strategy} of {self.backbone} on {self.data}: {sum(self.parameters.values()):,} parameters"]
-        lines += [f"  {name:10s} {count:12,}" for name, count in self.parameters.items()]
-        for number, phase in enumerate(self.phases, start=1):
-            kept = f"; cache {phase.cache_bytes / 1e6:.1f} MB" if phase.cache_bytes else ""
-            rates = [f"{name} {f'{rate:.2g}' if rate else 'frozen'}" for name, rate in phase.rates.items()]
-            lines += [
-                f"phase {number}: {phase.epochs} epochs of {self.steps} steps of {self.batch_size} images, "
-                f"{phase.parameters:,} parameters learn{kept}; about {duration(phase.seconds)}",
-                f"  learning rates: {', '.join(rates)}",
-            ]
-        lines.append(f"about {duration(self.seconds)} altogether, from one measured step and forward pass a phase")
-        return "\n".join(lines)
+        return fill(PLAN, plan=self, duration=duration).rstrip()
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,11 +121,9 @@ def frozen_features(model: TransferModel, images: Tensor) -> tuple[Tensor, float
         places = [0, *range(2, x.ndim)]
         found.append(((x.mean(places) - mean).abs() / (var + 1e-5).sqrt()).mean().item())
 
-    norms = [m for m in model.stages.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
-    try:
+    with ExitStack() as hooks:
+        for module in model.stages.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                hooks.enter_context(module.register_forward_pre_hook(note))
         table = extract_features(model, images)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return table, float(np.mean(found)) if found else math.nan

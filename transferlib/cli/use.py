@@ -35,10 +35,9 @@ KINDS = "JPEG, PNG, BMP, TIFF or WebP files"
 
 def evaluate(args: argparse.Namespace) -> int:
     """Score a trained model on a labelled folder."""
-    model, facts = checkpoints.load(args.model)
-    classes = tuple(facts["classes"])
-    split = labelled_split(args.data, classes, image_size=image_size(facts), on_bad=args.on_bad)
-    scores = evaluation.evaluate(model.to(pick_device(args.device)), split, classes)
+    model, classes, size = trained(args.model, args.device)
+    split = labelled_split(args.data, classes, image_size=size, on_bad=args.on_bad)
+    scores = evaluation.evaluate(model, split, classes)
     if args.json:
         print(to_json(scores.to_dict()))
     else:
@@ -50,9 +49,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Name the class of each file, as CSV, a row at once, or as JSON at the end; 1 if some file could not be read."""
-    model, facts = checkpoints.load(args.model)
-    model.to(pick_device(args.device))
-    classes, size = facts["classes"], image_size(facts)
+    model, classes, size = trained(args.model, args.device)
     files, failed = _files(args.images)
     maps = _Maps(Path(args.cam), model, files, size) if args.cam else None
     top = min(args.top or len(classes), len(classes))
@@ -76,10 +73,9 @@ def predict(args: argparse.Namespace) -> int:
         cam = {"cam": str(maps.draw(path, pixels, order[0], title))} if maps else {}
         if args.json:
             found.append({"file": str(path), **best[0], "top": best, **cam})
-        elif args.top:
-            _write_row(path, *(cell for row in best for cell in row.values()), *cam.values())
         else:
-            _write_row(path, *best[0].values(), *shares.tolist(), *cam.values())
+            others = [cell for row in best[1:] for cell in row.values()] if args.top else shares.tolist()
+            _write_row(path, *best[0].values(), *others, *cam.values())
     if args.json:
         print(json.dumps(found, indent=2))
     return 1 if failed else 0
@@ -87,16 +83,15 @@ def predict(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Write a trained model as ONNX, with its card beside it."""
-    model, facts = checkpoints.load(args.model)
+    model, classes, size = trained(args.model, "cpu")
     out = Path(args.out)
     card = out.parent / "MODEL_CARD.md"
     for path in (out, card):
         if path.exists() and not args.overwrite:
             raise CheckpointError(f"{path} is already there: choose another place, or allow --overwrite.")
     metrics = read_metrics(Path(args.model))
-    size = image_size(facts)
-    made = export_onnx(model, out, classes=facts["classes"], image_size=size)
-    text = model_card(made, model, classes=facts["classes"], image_size=size, metrics=metrics)
+    made = export_onnx(model, out, classes=classes, image_size=size)
+    text = model_card(made, model, classes=classes, image_size=size, metrics=metrics)
     write_whole(card, text.encode())
     print(f"onnxruntime and PyTorch agree: the largest difference of a probability is {made.difference:.1g}")
     print(f"written to {out}: {made.bytes / 1e6:.1f} MB, takes uint8 (N, 3, {size}, {size}), gives probabilities")
@@ -104,9 +99,11 @@ def export(args: argparse.Namespace) -> int:
     return 0
 
 
-def image_size(facts: dict[str, Any]) -> int:
-    """The side, in pixels, of the images that a saved model was trained on."""
-    return int(facts.get("image_size", facts["preprocess"]["image_size"]))
+def trained(folder: str, device: str | None) -> tuple[TransferModel, tuple[str, ...], int]:
+    """A saved model, its classes, and the side, in pixels, of the images that it was trained on."""
+    model, facts = checkpoints.load(folder)
+    known = vars(model.image_preprocess) | facts["preprocess"] | facts
+    return model.to(pick_device(device)), tuple(facts["classes"]), int(known["image_size"])
 
 
 def _files(names: list[str]) -> tuple[list[Path], int]:

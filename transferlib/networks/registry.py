@@ -9,7 +9,7 @@ import torch
 
 from transferlib.errors import WeightsError
 from transferlib.networks import NETWORKS
-from transferlib.networks.backbone import Backbone, NoSuchNetwork
+from transferlib.networks.backbone import Backbone, NoStages, NoSuchNetwork
 
 PREFIXES = {"timm": "timm", "hf": "encoders"}
 """The module that builds what a prefix stands before: any network of timm, any text encoder of the hub."""
@@ -42,6 +42,8 @@ def build_backbone(name: str, *, pretrained: bool = True, seed: int = 0) -> Back
             backbone: Backbone = build(name, pretrained)
         except NoSuchNetwork:
             raise _unknown(name) from None
+        except NoStages as error:
+            raise WeightsError(f"{name} cannot be a backbone: {error}. Choose another network.") from error
     backbone.stages.eval()
     return backbone
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from transferlib.errors import WeightsError
-from transferlib.networks.backbone import Backbone, NoSuchNetwork, Preprocess, unavailable
+from transferlib.networks.backbone import Backbone, NoStages, NoSuchNetwork, Preprocess, unavailable
 from transferlib.networks.transformers import timm_vit
 from transferlib.stages import chain
 
 
 def build(name: str, pretrained: bool) -> Backbone:
-    """A network of timm, "timm:" and its name. Raises NoSuchNetwork, and WeightsError."""
+    """A network of timm, "timm:" and its name. Raises NoSuchNetwork, NoStages and WeightsError."""
     timm_name = name.removeprefix("timm:")
     try:
         config: Any = timm.models.get_pretrained_cfg(timm_name)
@@ -39,10 +39,7 @@ def build(name: str, pretrained: bool) -> Backbone:
         raise unavailable(name, by_hand, error) from error
     expects = net.pretrained_cfg
     preprocess = Preprocess(tuple(expects["mean"]), tuple(expects["std"]), expects["input_size"][-1])
-    try:
-        cut, features = propose_and_verify(net, torch.rand(2, *expects["input_size"]))
-    except ValueError as error:
-        raise WeightsError(f"{name} cannot be a backbone: {error}. Choose another network.") from error
+    cut, features = propose_and_verify(net, torch.rand(2, *expects["input_size"]))
     if len(cut) == 1:
         found = f"{name} could not be cut into stages, so it is a single one, 'body'"
         allowed = "it can only be frozen, unfrozen and given a learning rate as a whole"
@@ -55,7 +52,7 @@ def propose_and_verify(net: Any, images: Tensor) -> tuple[nn.Sequential, int]:
     """Cut a network of timm, in evaluation mode, and return its stages and feature size.
 
     images: (N, 3, H, W), of the network's own size. What cannot be cut becomes one stage, "body".
-    Raises ValueError for a network that has no pooled features of shape (N, features).
+    Raises NoStages for a network that has no pooled features of shape (N, features).
     """
     whole = _Whole(net)
     wanted = whole(images)
@@ -68,7 +65,7 @@ def propose_and_verify(net: Any, images: Tensor) -> tuple[nn.Sequential, int]:
             continue
         if exact and wanted.ndim == 2:
             return stages, wanted.shape[1]
-    raise ValueError("it has no pooled features in front of its classifier")
+    raise NoStages("it has no pooled features in front of its classifier")
 
 
 def by_resolution(net: Any, images: Tensor) -> nn.Sequential:

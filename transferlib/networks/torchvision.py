@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
@@ -14,21 +11,11 @@ from torch import Tensor, nn
 from transferlib import stages
 from transferlib.errors import DownloadError
 from transferlib.files.download import fetch
+from transferlib.networks import CUTS
 from transferlib.networks.backbone import Backbone, Preprocess, read_weights, unavailable
 from transferlib.networks.transformers import torchvision_vit
 
-CUTS: dict[str, Callable[[Any], nn.Sequential]] = {
-    "resnet18": stages.resnet,
-    "resnet34": stages.resnet,
-    "resnet50": stages.resnet,
-    "vgg11_bn": stages.vgg,
-    "vgg16": stages.vgg,
-    "mobilenet_v2": partial(stages.features_list, cuts=(2, 4, 7, 14)),
-    "mobilenet_v3_small": partial(stages.features_list, cuts=(1, 2, 4, 9)),
-    "efficientnet_b0": partial(stages.features_list, cuts=(2, 3, 4, 6)),
-    "convnext_tiny": partial(stages.features_list, cuts=(1, 2, 4, 6)),
-    "vit_b_16": torchvision_vit,
-}
+FAMILIES = {"resnet": stages.resnet, "vgg": stages.vgg, "vit": torchvision_vit}
 
 
 def build(name: str, pretrained: bool) -> Backbone:
@@ -40,7 +27,9 @@ def build(name: str, pretrained: bool) -> Backbone:
     features = [module.in_features for module in net.modules() if isinstance(module, nn.Linear)][-1]
     expects = weights.transforms()
     preprocess = Preprocess(tuple(expects.mean), tuple(expects.std), expects.crop_size[0])
-    return Backbone(name, CUTS[name](net), features, preprocess, str(weights) if pretrained else "random")
+    cut = CUTS[name]
+    parts = FAMILIES[cut](net) if isinstance(cut, str) else stages.features_list(net, cut)
+    return Backbone(name, parts, features, preprocess, str(weights) if pretrained else "random")
 
 
 def _torchvision_weights(name: str, url: str) -> dict[str, Tensor]:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from transferlib.errors import CheckpointError
 from transferlib.evaluation import metric_name
+from transferlib.files.template import fill
 from transferlib.model import TransferModel
 from transferlib.ship.onnx import Exported
 
@@ -61,10 +60,7 @@ def model_card(
 
 def markdown(template: Path, **facts: Any) -> str:
     """A Jinja template, filled in; what is filled in stays text, whatever Markdown or HTML it looks like."""
-    jinja = Environment(
-        finalize=_plain, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    text = jinja.from_string(template.read_text(encoding="utf-8")).render(facts)
+    text = fill(template, finalize=_plain, **facts)
     return text.encode("utf-8", "backslashreplace").decode()  # bytes of a file's name that are no text: \udcXX
 
 

@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from transferlib.errors import TransferError
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
+from transferlib.networks.backbone import installed
 
 TOLERANCE = 1e-4
 """The largest difference from PyTorch, in any probability, with which a file is written."""
@@ -47,13 +47,9 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
         raise TransferError(f"{path}: the name of an ONNX file ends with .onnx. Choose {path.with_suffix('.onnx')}.")
     if len(classes) != model.num_classes:
         raise TransferError(f"{len(classes)} class names for {model.num_classes} outputs: they must match.")
-    try:
-        for package in ("onnx", "onnxruntime", "onnxscript"):
-            import_module(package)
-    except ImportError as error:
-        raise TransferError(
-            f"the export needs {error.name}, which is not installed. Run: pip install 'transferlib[export]'"
-        ) from error
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        missing = f"the export needs {package}, which is not installed"
+        installed(package, missing, "'transferlib[export]'", TransferError)
     served = nn.Sequential(copy.deepcopy(model).cpu(), nn.Softmax(1)).eval()
     facts = _facts(model, classes, image_size)
     try:
@@ -111,6 +107,7 @@ def _graph(served: nn.Module, image_size: int, facts: dict[str, str]) -> bytes:
     return content
 
 
+@torch.no_grad()
 def _difference(content: bytes, served: nn.Module, image_size: int) -> float:
     """The largest one, over batches of 1 and of 3 random images."""
     import onnxruntime
@@ -122,6 +119,5 @@ def _difference(content: bytes, served: nn.Module, image_size: int) -> float:
     for n in (1, 3):
         images = _random_images(n, image_size)
         (got,) = session.run(None, {"images": images.numpy()})
-        with torch.no_grad():
-            largest.append((torch.from_numpy(got) - served(images)).abs().max())
+        largest.append((torch.from_numpy(got) - served(images)).abs().max())
     return float(torch.stack(largest).max())

@@ -1,0 +1,17 @@
+"""Words that lie beside the code as a Jinja template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+
+def fill(template: Path, *, finalize: Callable[[object], object] | None = None, **facts: Any) -> str:
+    """The text of a template with its facts; one that is not given is an error. finalize: what each passes through."""
+    jinja = Environment(
+        finalize=finalize, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return jinja.from_string(template.read_text(encoding="utf-8")).render(facts)
