@@ -106,7 +106,8 @@ def export(args: argparse.Namespace) -> int:
 
 def image_size(facts: dict[str, Any]) -> int:
     """The side, in pixels, of the images that a saved model was trained on."""
-    return int(facts.get("image_size", facts["preprocess"]["image_size"]))
+    kept: int = facts.get("image_size") or facts["preprocess"]["native_size"]
+    return kept
 
 
 def _files(names: list[str]) -> tuple[list[Path], int]:
