@@ -229,10 +229,9 @@ def score(
     if classes is not None and len(classes) != k:
         raise DataError(f"{len(classes)} class names for {k} probabilities a row: they must match.")
     calls = probabilities.argmax(1)
-    confusion = confusion_matrix(labels, calls, labels=np.arange(k))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, calls, labels=np.arange(k), zero_division=0.0
-    )
+    each = np.arange(k)
+    confusion = confusion_matrix(labels, calls, labels=each)
+    precision, recall, f1, support = precision_recall_fscore_support(labels, calls, labels=each, zero_division=0.0)
     names = classes or tuple(str(index) for index in range(k))
     once = np.ones((1, len(labels)))
     rows = zip(names, support, recall, precision, f1, strict=True)

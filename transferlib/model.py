@@ -22,6 +22,8 @@ class TransferModel(nn.Module):
 
     head: any module from features, (N, features), to logits, (N, num_classes); None makes a linear one,
     drawn from `seed`. With pretrained=False the body is random, drawn from `seed` too: the blank twin.
+    input_size: the side, in pixels, at which the network sees images, however large a data set keeps them;
+    None leaves them as they come.
 
     >>> model = TransferModel("small_cnn", num_classes=3, pretrained=False)
     >>> model.freeze_to("stage3").trainable_stages
@@ -36,6 +38,7 @@ class TransferModel(nn.Module):
         pretrained: bool = True,
         seed: int = 0,
         head: nn.Module | None = None,
+        input_size: int | None = None,
     ) -> None:
         super().__init__()
         if num_classes < 2:
@@ -44,6 +47,8 @@ class TransferModel(nn.Module):
         self.backbone = built.name
         self.weights = built.weights
         self.preprocess = built.preprocess
+        if input_size is not None:
+            self.preprocess = self.image_preprocess.seen_at(input_size)
         self.stages = built.stages
         self.num_classes = num_classes
         if head is None:
@@ -178,7 +183,9 @@ class TransferModel(nn.Module):
         learn = sum(count for _, count, learns in rows if learns)
         total = sum(count for _, count, _ in rows)
         shown = " → ".join(name if learns else f"[{name}]" for name, _, learns in rows)
-        return f"TransferModel({self.backbone}, {self.weights}: {shown}; {learn:,} of {total:,} parameters learn)"
+        size = getattr(self.preprocess, "input_size", None)
+        seen = f" sees {size}×{size}" if size else ""
+        return f"TransferModel({self.backbone}, {self.weights}{seen}: {shown}; {learn:,} of {total:,} parameters learn)"
 
 
 @contextmanager

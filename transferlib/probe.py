@@ -19,7 +19,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     """What a pretrained network makes of images, as a step of a scikit-learn pipeline.
 
     X: uint8 images, (N, 3, H, W); `transform` gives float32, (N, features). Nothing is learned from X, so that
-    cross-validation of a pipeline is honest. backbone, pretrained, seed: as for `TransferModel`.
+    cross-validation of a pipeline is honest. backbone, pretrained, seed, input_size: as for `TransferModel`.
 
     >>> from sklearn.pipeline import make_pipeline
     >>> import transferlib as tl
@@ -35,15 +35,18 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         *,
         pretrained: bool = True,
         seed: int = 0,
+        input_size: int | None = None,
         batch_size: int = 32,
         device: str | None = None,
     ) -> None:
         self.backbone, self.pretrained, self.seed = backbone, pretrained, seed
-        self.batch_size, self.device = batch_size, device
+        self.input_size, self.batch_size, self.device = input_size, batch_size, device
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803  as scikit-learn calls it
         """Load the network."""
-        self.model_ = TransferModel(self.backbone, pretrained=self.pretrained, seed=self.seed)
+        self.model_ = TransferModel(
+            self.backbone, pretrained=self.pretrained, seed=self.seed, input_size=self.input_size
+        )
         self.model_.to(pick_device(self.device))
         self._n_features_out = extract_features(self.model_, torch.as_tensor(X[:1])).shape[1]
         return self

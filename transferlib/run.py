@@ -25,8 +25,7 @@ class Epoch:
         """What a better epoch has more of; the loss decides between equals."""
         if monitor == "last":
             return self.epoch, 0.0
-        best = -self.val_loss if monitor == "loss" else float(getattr(self, f"val_{monitor}"))
-        return best, -self.val_loss
+        return (-self.val_loss if monitor == "loss" else float(getattr(self, f"val_{monitor}"))), -self.val_loss
 
 
 @dataclass

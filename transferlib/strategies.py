@@ -29,6 +29,10 @@ def _check(given: object, **rules: tuple[bool, str]) -> None:
             raise TransferError(f"{name} must be {must}, not {getattr(given, name)!r}.")
 
 
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, Integral) and int(value) >= least
+
+
 @dataclass(frozen=True)
 class Phase:
     """A stretch of training during which nothing about who learns changes.
@@ -56,11 +60,8 @@ class Phase:
         share = "above 0 and at most 1"
         _check(
             self,
-            epochs=(isinstance(self.epochs, Integral) and self.epochs >= 1, "a whole number from 1"),
-            learn=(
-                self.learn is None or (isinstance(self.learn, Integral) and self.learn >= 0),
-                "None or a whole number from 0",
-            ),
+            epochs=(_whole(self.epochs, 1), "a whole number from 1"),
+            learn=(self.learn is None or _whole(self.learn, 0), "None or a whole number from 0"),
             lr=(0 < self.lr < float("inf"), "above 0"),
             body=(0 < self.body <= 1, share),
             decay=(0 < self.decay <= 1, share),
@@ -123,7 +124,7 @@ class Strategy:
         return sum(phase.epochs for phase in self.phases)
 
     def __post_init__(self) -> None:
-        positive, share = "at least 1", "in [0, 1)"
+        positive, share = "a whole number from 1", "in [0, 1)"
         one_of = {
             name: (
                 getattr(self, name) in allowed or (name == "augment" and callable(self.augment)),
@@ -134,9 +135,9 @@ class Strategy:
         _check(
             self,
             **one_of,
-            batch_size=(self.batch_size >= 1, positive),
-            views=(self.views is None or self.views >= 1, positive),
-            patience=(self.patience is None or self.patience >= 1, positive),
+            batch_size=(_whole(self.batch_size, 1), positive),
+            views=(self.views is None or _whole(self.views, 1), positive),
+            patience=(self.patience is None or _whole(self.patience, 1), positive),
             momentum=(0 <= self.momentum < 1, share),
             warmup=(0 <= self.warmup < 1, share),
             label_smoothing=(0 <= self.label_smoothing < 1, share),

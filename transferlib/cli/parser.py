@@ -66,8 +66,8 @@ def train(add: Add) -> None:
     example: transferlib train PHOTOS --strategy progressive-unfreezing --out slow --resume
     """
     _add_data(add)
+    _add_network(add)
     add("--strategy", choices=STRATEGIES, default="feature-extraction", help="(%(default)s)")
-    add("--backbone", default="efficientnet_lite0", help=BACKBONE)
     add("--epochs", type=int, help="in total; default: the strategy's")
     add("--lr", type=float, help="learning rate of the head; default: the strategy's")
     add("--batch-size", type=int, help="default: the strategy's")
@@ -91,7 +91,7 @@ def advise(add: Add) -> None:
     example: transferlib advise PHOTOS --budget 120 --json
     """
     _add_data(add)
-    add("--backbone", default="efficientnet_lite0", help=BACKBONE)
+    _add_network(add)
     add("--budget", type=float, default=math.inf, metavar="SECONDS", help="leave out what would take longer")
     add("--json", action="store_true", help="print JSON")
 
@@ -166,11 +166,17 @@ def sheet(add: Add) -> None:
 def _add_data(add: Add, image_size: int = 224) -> None:
     names = ", ".join(name for name in SOURCES if name not in ("folder", "texts", "dataset"))
     add("data", help=f"a folder with one sub-folder a class, or one of: {names}")
-    add("--image-size", type=int, default=image_size, help="side in pixels (%(default)s)")
+    add("--image-size", type=int, default=image_size, help="side in pixels at which the images are kept (%(default)s)")
     add("--n-train", type=int, help="train on so many images only; default: all")
     add("--seed", type=int, default=0, help="draws splits, first weights and order (%(default)s)")
     add("--cache", metavar="FOLDER", help="keep decoded images, and features too large for memory, in files there")
     add("--on-bad", choices=("error", "skip"), default="error", help=ON_BAD)
+
+
+def _add_network(add: Add) -> None:
+    add("--backbone", default="efficientnet_lite0", help=BACKBONE)
+    seen = "side in pixels at which the network sees the images, however large they are kept; default: as they are"
+    add("--input-size", type=_positive, metavar="PIXELS", help=seen)
 
 
 def _positive(text: str) -> int:

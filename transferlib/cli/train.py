@@ -43,7 +43,9 @@ def train(args: argparse.Namespace) -> int:
     strategy = STRATEGIES[args.strategy](**{name: value for name, value in options.items() if value is not None})
     # To plan needs no pretrained weights: random ones cost the same time and no download.
     pretrained = strategy.pretrained and not args.dry_run
-    model = TransferModel(args.backbone, len(splits.classes), pretrained=pretrained, seed=args.seed)
+    model = TransferModel(
+        args.backbone, len(splits.classes), pretrained=pretrained, seed=args.seed, input_size=args.input_size
+    )
     if args.dry_run:
         if is_main:
             planned = plan(model, splits, strategy, device=args.device, cache=args.cache)
@@ -116,12 +118,14 @@ def score_line(scores: Scores) -> str:
 def advise(args: argparse.Namespace) -> int:
     """Measure the training images, and recommend a strategy."""
     splits = load_splits(args)
-    advice = advice_on(splits, TransferModel(args.backbone, len(splits.classes)), budget=args.budget)
+    model = TransferModel(args.backbone, len(splits.classes), input_size=args.input_size)
+    advice = advice_on(splits, model, budget=args.budget)
     if args.json:
         print(to_json(advice.to_dict()))
         return 0
     strategy = next(name for name, make in STRATEGIES.items() if make().name == advice.strategy.name)
-    options = ("--strategy", strategy, "--epochs", str(advice.strategy.epochs), "--backbone", advice.backbone)
+    options = ["--strategy", strategy, "--epochs", str(advice.strategy.epochs), "--backbone", advice.backbone]
+    options += ["--input-size", str(args.input_size)] * bool(args.input_size)
     command = shlex.join(("transferlib", "train", args.data, *options, "--out", "run"))
     print(f"{described(splits)}\n{advice}\n\nto do that, with your other options: {command}")
     return 0

@@ -100,10 +100,10 @@ def export(args: argparse.Namespace) -> int:
 
 
 def trained(folder: str, device: str | None) -> tuple[TransferModel, tuple[str, ...], int]:
-    """A saved model, its classes, and the side, in pixels, of the images that it was trained on."""
+    """A saved model, its classes, and the side, in pixels, at which its images are kept."""
     model, facts = checkpoints.load(folder)
-    known = vars(model.image_preprocess) | facts["preprocess"] | facts
-    return model.to(pick_device(device)), tuple(facts["classes"]), int(known["image_size"])
+    kept = facts.get("image_size") or model.image_preprocess.native_size
+    return model.to(pick_device(device)), tuple(facts["classes"]), int(kept)
 
 
 def _files(names: list[str]) -> tuple[list[Path], int]:

@@ -33,7 +33,7 @@ class Saver:
             "strategy": state.strategy.to_dict() | {"class_weights": str(state.strategy.class_weights)},
             "seed": state.run.seed,
             "precision": f"{state.precision}, features in {state.keeping.dtype}",
-            "start": hash_of(state.model.backbone, torch.__version__, *start),
+            "start": hash_of(state.model.backbone, str(state.model.preprocess), torch.__version__, *start),
         }
         self.identity: dict[str, Any] = json.loads(json.dumps(identity))
 
@@ -73,7 +73,8 @@ class Saver:
         if other:
             raise CheckpointError(
                 f"{self.folder} belongs to another run: {' and '.join(other)} differ{'s' * (len(other) == 1)} "
-                "(start: the first weights or the images). Give the same options, or start anew in another folder."
+                "(start: the first weights, the images or their input_size). Give the same options, or start anew "
+                "in another folder."
             )
         try:
             self._restore(tensors, facts)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
+from transferlib.deprecated import old_name
 from transferlib.errors import DataError, TransferError, WeightsError
 from transferlib.files.whole import digest_of
 
@@ -25,14 +27,29 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Preprocess(Preprocessing):
-    """What a network expects of its images: mean and std of each colour (values 0…1), image_size in pixels."""
+    """What a network does to images, however large a data set keeps them.
+
+    mean, std: of each colour (values 0…1). native_size: the side, in pixels, that the weights were trained at.
+    input_size: the side at which the network sees them; None leaves them as they come.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    image_size: int
+    native_size: int
+    input_size: int | None = None
+
+    image_size = old_name("preprocess.image_size", "native_size")
+
+    def seen_at(self, input_size: int) -> Preprocess:
+        """The same with another `input_size`. Raises TransferError for one below 1."""
+        if input_size < 1:
+            raise TransferError(f"input_size must be at least 1 pixel, not {input_size}: {self.native_size} is native.")
+        return replace(self, input_size=input_size)
 
     def apply(self, inputs: Tensor) -> Tensor:
         """Return (inputs - mean) / std as float, for uint8 or float in 0…1 of shape (N, 3, H, W).
+
+        With an input_size, the shorter side is brought to it first, by bicubic interpolation with antialiasing.
 
         Raises DataError for another shape or type.
         """
@@ -44,6 +61,9 @@ class Preprocess(Preprocessing):
             inputs = inputs.float() / 255
         elif not inputs.is_floating_point():
             raise DataError(f"images must be uint8 (0…255) or float (0…1), not {inputs.dtype}: call .to(torch.uint8).")
+        if self.input_size and self.input_size != min(inputs.shape[2:]):
+            size = [side * self.input_size // min(inputs.shape[2:]) for side in inputs.shape[2:]]
+            inputs = interpolate(inputs, size, mode="bicubic", antialias=True).clamp(0, 1)
         mean, std = (inputs.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (inputs - mean) / std
 

@@ -44,7 +44,7 @@ class _Tokens(nn.Module):
         if height != self.image_size or width != self.image_size:
             raise DataError(
                 f"this vision transformer has learned the positions of {self.image_size}×{self.image_size} pixels, "
-                f"not of {height}×{width}. Load the images with image_size={self.image_size}."
+                f"not of {height}×{width}. Let it see them so: TransferModel(…, input_size={self.image_size})."
             )
         tokens = self.patches(images)
         if tokens.ndim == 4:

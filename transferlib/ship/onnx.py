@@ -74,7 +74,7 @@ def _facts(model: TransferModel, classes: Sequence[str], image_size: int) -> dic
     preprocessing = asdict(model.image_preprocess) | {
         "image_size": image_size,
         "before": "upright, RGB, central square, bicubic with antialiasing to image_size; uint8, channels first",
-        "inside": "images / 255, minus mean, divided by std",
+        "inside": "images / 255, bicubic with antialiasing to input_size if there is one, minus mean, divided by std",
     }
     return {
         "classes": json.dumps(list(classes)),
