@@ -34,7 +34,7 @@ class Report:
     """
 
     def __init__(self, path: str | os.PathLike[str], found: Scan, groups: GroupRule, image_size: int) -> None:
-        items, cleaned = [item for item in found.items if not item.error], clean(found, groups)
+        items, cleaned = found.readable, clean(found, groups)
         called = {part: found.called(part) if part else "" for part in found.parts}
         present = Counter((item.label, item.part) for item in items)
         identical, alike = copies(items), near_copies(items)

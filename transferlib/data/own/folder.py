@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, cast
 
@@ -15,8 +14,8 @@ from torch import Tensor
 
 from transferlib.data.own.clean import Cleaned, GroupRule, clean, copies, group_ids, number, some, sound
 from transferlib.data.own.images import load_image
-from transferlib.data.own.scan import Item, Scan, scan
-from transferlib.data.splits import Split, Splits, split_by_group
+from transferlib.data.own.scan import Item, Scan, in_threads, scan
+from transferlib.data.splits import PARTS, Split, Splits, draw, split_by_group
 from transferlib.errors import DataError
 from transferlib.files.tensors import hash_of, mapped_tensor
 
@@ -73,7 +72,7 @@ def folder(
         images = _images([usable.items[i] for i in index], image_size, cache)
         return Split(images, torch.tensor(labels[index]), torch.tensor(ids[index]))
 
-    train, val, test = (split(chosen[name]) for name in ("train", "val", "test"))
+    train, val, test = (split(chosen[name]) for name in PARTS)
     notes = tuple(_notes(found, usable, chosen, labels))
     return Splits(train, val, test, tuple(usable.classes), found.root.resolve().name, augment, notes=notes)
 
@@ -136,20 +135,17 @@ def divide(
     seed: int,
 ) -> dict[str, np.ndarray]:
     """The indices of train, val and test. rows: those of each part that is given."""
-    wanted = dict(zip(("train", "val", "test"), sizes, strict=True))
+    wanted = dict(zip(PARTS, sizes, strict=True))
     k = len(np.unique(labels))
     for name, n in wanted.items():
         if n is not None and n < k:
             raise DataError(f"n_{name}={n} is fewer than the {k} classes. Ask for at least one image of each.")
 
-    def draw(index: np.ndarray, *ns: int) -> list[np.ndarray]:
-        return [index[part] for part in split_by_group(labels[index], ids[index], ns, seed=seed)]
-
     def take(name: str, index: np.ndarray) -> np.ndarray:
         n = wanted[name]
         if n is not None and n > len(index):
             raise DataError(f"n_{name}={n} is more than the {len(index)} images there are for it. Ask for fewer.")
-        return index if n is None else draw(index, n)[0]
+        return draw(labels, ids, index, n, seed=seed)
 
     given = {name: index for name, index in rows.items() if name in ("val", "test")}
     if list(given) == ["val"]:
@@ -161,11 +157,10 @@ def divide(
     if sum(cut.values()) + n_train > len(pool):
         asked = " + ".join(f"{n} for {name}" for name, n in {**cut, "train": n_train}.items())
         raise DataError(f"{asked} is more than the {len(pool)} images there are to divide. Ask for fewer.")
-    *parts, _ = draw(pool, *cut.values(), len(pool) - sum(cut.values()))
-    held_out = [group for index in parts for group in ids[index]]
-    chosen.update(zip(cut, parts, strict=True))
-    chosen["train"] = take("train", pool[~np.isin(ids[pool], held_out)])
-    return chosen
+    *parts, _ = split_by_group(labels[pool], ids[pool], (*cut.values(), len(pool) - sum(cut.values())), seed=seed)
+    chosen |= {name: pool[part] for name, part in zip(cut, parts, strict=True)}
+    held_out = [group for name in cut for group in ids[chosen[name]]]
+    return chosen | {"train": take("train", pool[~np.isin(ids[pool], held_out)])}
 
 
 def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | None) -> Tensor:
@@ -174,11 +169,7 @@ def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | 
         return torch.stack([cast(Tensor, item.pixels) for item in items])
 
     def fill(images: Tensor) -> None:
-        def place(i: int) -> None:
-            images[i] = load_image(items[i].path, image_size)
-
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            list(pool.map(place, range(len(items))))  # a list: what goes wrong in a thread is raised here
+        in_threads(lambda i: images[i].copy_(load_image(items[i].path, image_size)), range(len(items)))
 
     key = hash_of(str(image_size), *(item.sha256 for item in items))
     shape = (len(items), 3, image_size, image_size)
