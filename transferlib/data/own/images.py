@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import stat
 from pathlib import Path
@@ -16,25 +17,12 @@ from torch import Tensor
 
 from transferlib.errors import DataError
 
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_KNOWN = json.loads(Path(__file__).with_name("formats.json").read_text("utf-8"))
 # Names that promise an image. Some cannot be decoded: those are reported, not passed over in silence.
-_NAMES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif heic heif avif jp2 ppm pgm svg"
-SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
+SUFFIXES = frozenset(f".{name}" for name in _KNOWN["names"])
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 2**20
 THUMB = 32
-
-_ALLOWED = "JPEG, PNG, BMP, TIFF or WebP"
-_OTHERS = {
-    "a GIF (often an animation or a web site's placeholder)": (b"gif8",),
-    "a web page": (b"<!doctype", b"<html"),
-    "an SVG drawing": (b"<svg",),
-    "an XML or SVG file": (b"<?xml",),
-    "a PDF": (b"%pdf",),
-    "a ZIP archive": (b"pk\x03\x04",),
-    "a Git LFS pointer: the picture itself was never fetched": (b"version https://git-lfs",),
-}
-"""What other files begin with, in small letters."""
 
 
 class Picture(NamedTuple):
@@ -92,7 +80,7 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     if not data:
         raise DataError(f"{name!r} is empty (0 bytes). {again}")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_KNOWN["read"]) as image:
             size, mode = image.size, image.mode
             if size[0] * size[1] > max_pixels:
                 raise DataError(_too_large(name, f"{size[0]}×{size[1]} pixels", max_pixels))
@@ -104,7 +92,8 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(f"{name!r} is {_kind(data)}, not {_ALLOWED}. Save it as one of these, or remove it.") from error
+        remedy = "not JPEG, PNG, BMP, TIFF or WebP. Save it as one of these, or remove it."
+        raise DataError(f"{name!r} is {_kind(data)}, {remedy}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(name, "far too many pixels", max_pixels)) from error
     except Exception as error:  # a hostile file can raise nearly anything inside a decoder
@@ -145,8 +134,8 @@ def _too_large(name: str, found: str, limit: int) -> str:
 def _kind(data: bytes) -> str:
     if data[4:8] == b"ftyp":
         return "a HEIC, AVIF or video file"
-    start = data[:256].lstrip().lower()
-    return next((kind for kind, magic in _OTHERS.items() if start.startswith(magic)), "no image that we know")
+    start = data[:256].lstrip().lower().decode("latin-1")
+    return next((kind for magic, kind in _KNOWN["others"].items() if start.startswith(magic)), "no image that we know")
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
