@@ -1,7 +1,5 @@
 """The findings on a folder as a page with the pictures, for a reader who has to decide what to do about them."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """What is wrong with a folder of photographs, before anything is trained on it."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter

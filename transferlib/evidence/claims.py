@@ -4,8 +4,6 @@ What is true by construction is an `assert`, and stops the page. What was measur
 out otherwise, and then the page says so.
 """
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The photographs inside the scikit-image and scikit-learn packages: which, whose, and proof that they are the ones."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Well-known data sets that are downloaded: DermaMNIST, Oxford's 102 flowers and 37 pets."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Iterable, Sequence

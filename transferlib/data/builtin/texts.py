@@ -1,7 +1,5 @@
 """Sets of short texts: the embedded one, and AG News."""
 
-from __future__ import annotations
-
 import csv
 from importlib.resources import files
 

@@ -1,7 +1,5 @@
 """Data sets of other libraries: torch's Dataset, torchvision's ImageFolder, a split of Hugging Face's datasets."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A reader's own folder of photographs."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Decode image files that nobody has vouched for."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

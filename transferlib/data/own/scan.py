@@ -1,7 +1,5 @@
 """One pass over a folder of photographs: every file is listed, read, hashed and decoded once."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
