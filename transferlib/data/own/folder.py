@@ -18,6 +18,8 @@ from transferlib.errors import DataError
 from transferlib.files.tensors import hash_of, mapped_tensor
 
 SHARE = 0.2
+OnBad = Literal["error", "skip"]
+Size = int | None  # None: what there is, or a share of it
 
 
 def folder(
@@ -29,7 +31,7 @@ def folder(
     n_test: int | None = None,
     seed: int = 0,
     groups: GroupRule = None,
-    on_bad: Literal["error", "skip"] = "error",
+    on_bad: OnBad = "error",
     augment: str = "flip",
     cache: str | os.PathLike[str] | None = None,
 ) -> Splits:
@@ -76,11 +78,7 @@ def folder(
 
 
 def labelled_split(
-    path: str | os.PathLike[str],
-    classes: tuple[str, ...],
-    *,
-    image_size: int,
-    on_bad: Literal["error", "skip"] = "error",
+    path: str | os.PathLike[str], classes: tuple[str, ...], *, image_size: int, on_bad: OnBad = "error"
 ) -> Split:
     """Load the held-out images of a folder, to score a model that knows `classes`, in their order.
 
@@ -96,7 +94,6 @@ def labelled_split(
         warnings.warn(
             f"{os.fspath(path)!r} has no test/ or val/: all its {len(usable)} images are scored. If the model was "
             "trained on some of them, the score is flattered.",
-            UserWarning,
             stacklevel=2,
         )
     if strange := sorted({item.label for item in usable} - set(classes)):
@@ -122,17 +119,13 @@ def _report(path: str | os.PathLike[str], left_out: list[str], on_bad: str) -> N
             "See all of them: transferlib data check."
         )
     for reason in left_out:
-        warnings.warn(f"{os.fspath(path)!r}: left out {reason}.", UserWarning, stacklevel=3)
+        warnings.warn(f"{os.fspath(path)!r}: left out {reason}.", stacklevel=3)
 
 
 def divide(
-    rows: dict[str, np.ndarray],
-    labels: np.ndarray,
-    ids: np.ndarray,
-    sizes: tuple[int | None, int | None, int | None],
-    seed: int,
+    rows: dict[str, np.ndarray], labels: np.ndarray, ids: np.ndarray, sizes: tuple[Size, Size, Size], seed: int
 ) -> dict[str, np.ndarray]:
-    """The indices of train, val and test. rows: those of each part that is given."""
+    """The indices of train, val and test, of these sizes. rows: those of each part that is given."""
     wanted = dict(zip(PARTS, sizes, strict=True))
     k = len(np.unique(labels))
     for name, n in wanted.items():

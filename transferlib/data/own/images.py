@@ -54,17 +54,16 @@ def read(path: str | os.PathLike[str], *, name: str | None = None) -> bytes:
     name, path = name if name is not None else os.fspath(path), Path(path)
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe or a device could block or never end
-            raise DataError(f"{name!r} is not a file. Give the path of an image file.")
-        if found.st_size > MAX_BYTES:
-            size = f"{found.st_size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed"
-            raise DataError(f"{name!r} has {size}. Save a smaller copy.")
-        return path.read_bytes()
-    except DataError:
-        raise
+        regular = stat.S_ISREG(found.st_mode)  # opening a pipe or a device could block or never end
+        if regular and found.st_size <= MAX_BYTES:
+            return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{name!r} cannot be read ({why}). Check that it exists and that you may read it.") from error
+    if not regular:
+        raise DataError(f"{name!r} is not a file. Give the path of an image file.")
+    size = f"{found.st_size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed"
+    raise DataError(f"{name!r} has {size}. Save a smaller copy.")
 
 
 def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
