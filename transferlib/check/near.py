@@ -5,8 +5,6 @@ Hash Functions", 2010) proposes pairs. Then the fine structure of the two thumbn
 one dark spot on bright skin for another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

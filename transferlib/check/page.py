@@ -1,7 +1,5 @@
 """The findings on a folder as a page with the pictures, for a reader who has to decide what to do about them."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
@@ -30,11 +28,11 @@ def place(out: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
     """
     path = Path(out)
     try:
-        if path.exists() and not path.is_dir():
-            raise DataError(f"--report {os.fspath(out)!r} is a file. Give a folder to write the report to.")
-        inside = path.resolve().is_relative_to(Path(folder).resolve())
+        is_file, inside = path.exists() and not path.is_dir(), path.resolve().is_relative_to(Path(folder).resolve())
     except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a loop of links
         raise DataError(f"--report {os.fspath(out)!r} cannot be used ({error}). Give another folder.") from error
+    if is_file:
+        raise DataError(f"--report {os.fspath(out)!r} is a file. Give a folder to write the report to.")
     if inside:
         raise DataError(
             f"--report {os.fspath(out)!r} lies in {os.fspath(folder)!r}, where it would be taken for a class. "

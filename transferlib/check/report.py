@@ -1,15 +1,12 @@
 """What is wrong with a folder of photographs, before anything is trained on it."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass
 
 from transferlib.check.near import near_copies
 from transferlib.data.own.clean import EXAMPLES, GroupRule, across, by_key, clean, copies, group_ids, number, two_labels
-from transferlib.data.own.scan import Item, scan
+from transferlib.data.own.scan import Item, Scan, scan
 from transferlib.errors import DataError
 
 FEW = 10
@@ -18,7 +15,6 @@ NARROW = 3.0  # longer side to shorter: less than a third of the picture is in t
 RARE = 0.1  # share of the images up to which a pixel mode is a surprise
 
 
-@dataclass(frozen=True)
 class Report:
     """The findings on a folder; `print(report)` shows them as a table, `to_json()` keeps them whole.
 
@@ -35,27 +31,38 @@ class Report:
     left_out: what on_bad="skip" leaves out. fatal: why not even that helps, or "".
     """
 
-    path: str
-    counts: dict[str, dict[str, int]]
-    usable: dict[str, dict[str, int]]
-    broken: dict[str, str]
-    copies: list[list[str]]
-    two_labels: list[list[str]]
-    crossing: list[list[str]]
-    near: list[list[str]]
-    near_two_labels: list[list[str]]
-    near_crossing: list[list[str]]
-    image_size: int
-    small: dict[str, str]
-    narrow: dict[str, str]
-    odd_modes: dict[str, list[str]]
-    turned: list[str]
-    tiny: dict[str, dict[str, int]]
-    modes: dict[str, int]
-    sizes: dict[str, int]
-    ignored: dict[str, str]
-    left_out: list[str]
-    fatal: str
+    def __init__(self, path: str | os.PathLike[str], found: Scan, groups: GroupRule, image_size: int) -> None:
+        items, cleaned = found.readable, clean(found, groups)
+        called = {part: found.called(part) if part else "" for part in found.parts}
+        present = Counter((item.label, item.part) for item in items)
+        identical, alike = copies(items), near_copies(items)
+        by_mode = sorted(by_key(items, lambda item: item.mode), key=len, reverse=True)
+        self.path = os.fspath(path)
+        self.counts = {called[part]: {name: present[name, part] for name in found.classes[part]} for part in called}
+        self.usable = {called[part]: {name: cleaned.counts[name, part] for name in cleaned.classes} for part in called}
+        self.broken = {item.name: item.error for item in found.items if item.error}
+        self.copies = _names(identical)
+        self.two_labels = _names(two_labels(identical))
+        self.crossing = _names(across(by_key(items, group_ids(items, groups).get)))
+        self.near = _names(alike)
+        self.near_two_labels = _names(two_labels(alike))
+        self.near_crossing = _names(across(alike))
+        self.image_size = image_size
+        self.small = {item.name: _shape(item) for item in items if min(item.size) < SMALL * image_size}
+        self.narrow = {item.name: _shape(item) for item in items if max(item.size) > NARROW * min(item.size)}
+        rare = [same for same in by_mode if len(same) <= RARE * len(items)]
+        self.odd_modes = {same[0].mode: [item.name for item in same] for same in rare}
+        self.turned = [item.name for item in items if item.turned]
+        few = {
+            name: {part or "images": there[name] for part, there in self.usable.items() if there[name] < FEW}
+            for name in cleaned.classes
+        }
+        self.tiny = {name: where for name, where in few.items() if where}
+        self.modes = {same[0].mode: len(same) for same in by_mode}
+        self.sizes = dict(Counter(map(_shape, items)).most_common())
+        self.ignored = found.ignored
+        self.left_out = cleaned.left_out
+        self.fatal = cleaned.fatal
 
     @property
     def ok(self) -> bool:
@@ -64,7 +71,7 @@ class Report:
 
     def to_json(self) -> str:
         """All findings as a JSON object."""
-        return json.dumps({"ok": self.ok, **asdict(self)}, indent=2)
+        return json.dumps({"ok": self.ok, **vars(self)}, indent=2)
 
     def table(self) -> list[list[str]]:
         """The images and the usable images of each class in each part, between a head and a total."""
@@ -132,41 +139,7 @@ def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None, imag
     """
     if image_size < 1:
         raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
-    found = scan(path, image_size=None)
-    cleaned = clean(found, groups)
-    items = found.readable
-    alike = near_copies(items)
-    by_mode = sorted(by_key(items, lambda item: item.mode), key=len, reverse=True)
-    present = Counter((item.label, item.part) for item in items)
-    called = {part: found.called(part) if part else "" for part in found.parts}
-    usable = {called[part]: {name: cleaned.counts[name, part] for name in cleaned.classes} for part in found.parts}
-    few = {
-        name: {part or "images": numbers[name] for part, numbers in usable.items() if numbers[name] < FEW}
-        for name in cleaned.classes
-    }
-    return Report(
-        path=os.fspath(path),
-        counts={called[part]: {name: present[name, part] for name in found.classes[part]} for part in found.parts},
-        usable=usable,
-        broken={item.name: item.error for item in found.items if item.error},
-        copies=_names(copies(items)),
-        two_labels=_names(two_labels(copies(items))),
-        crossing=_names(across(by_key(items, group_ids(items, groups).get))),
-        near=_names(alike),
-        near_two_labels=_names(two_labels(alike)),
-        near_crossing=_names(across(alike)),
-        image_size=image_size,
-        small={item.name: _shape(item) for item in items if min(item.size) < SMALL * image_size},
-        narrow={item.name: _shape(item) for item in items if max(item.size) > NARROW * min(item.size)},
-        odd_modes={same[0].mode: [item.name for item in same] for same in by_mode if len(same) <= RARE * len(items)},
-        turned=[item.name for item in items if item.turned],
-        tiny={name: where for name, where in few.items() if where},
-        modes={same[0].mode: len(same) for same in by_mode},
-        sizes=dict(Counter(map(_shape, items)).most_common()),
-        ignored=found.ignored,
-        left_out=cleaned.left_out,
-        fatal=cleaned.fatal,
-    )
+    return Report(path, scan(path, image_size=None), groups, image_size)
 
 
 def _names(groups: list[list[Item]]) -> list[list[str]]:

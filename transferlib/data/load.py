@@ -1,7 +1,5 @@
 """A data set by its name."""
 
-from __future__ import annotations
-
 import difflib
 import warnings
 from importlib import import_module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ from transferlib.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def __getitem__(self, index: Tensor | slice) -> Split:
+    def __getitem__(self, index: Tensor | NDArray[np.int64] | slice) -> Split:
         return Split(self.inputs[index], self.labels[index], self.groups[index])
 
     @property
@@ -118,7 +121,7 @@ class Splits:
         k = len(self.classes)
         if k < 2:
             raise DataError(f"{self.name}: a classifier needs at least two classes, found {k}: {list(self.classes)}.")
-        for part in ("train", "val", "test"):
+        for part in PARTS:
             labels = getattr(self, part).labels
             outside = labels[(labels < 0) | (labels >= k)]
             if len(outside):
@@ -128,8 +131,8 @@ class Splits:
 
     def assert_no_leak(self) -> None:
         """Raise DataError when a group has images in two of the three splits."""
-        parts = {part: set(getattr(self, part).groups.tolist()) for part in ("train", "val", "test")}
-        for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        parts = {part: set(getattr(self, part).groups.tolist()) for part in PARTS}
+        for one, other in combinations(PARTS, 2):
             if shared := parts[one] & parts[other]:
                 found = f"{len(shared)} groups are in both {one} and {other} (for example group {min(shared)})"
                 remedy = "Split by group: `split_by_group`."
@@ -186,6 +189,11 @@ def split_by_group(
     return tuple(np.flatnonzero(side[which] == row) for row in range(len(sizes)))
 
 
+def draw(labels: np.ndarray, groups: np.ndarray, rows: np.ndarray, n: int | None, *, seed: int) -> np.ndarray:
+    """`n` of the rows, drawn as by `split_by_group`; None takes all of them."""
+    return rows if n is None else rows[split_by_group(labels[rows], groups[rows], (n,), seed=seed)[0]]
+
+
 def held_out_first(
     labels: ArrayLike, groups: ArrayLike, n_train: int | None, n_val: int, n_test: int, *, seed: int
 ) -> tuple[np.ndarray, ...]:
@@ -193,9 +201,7 @@ def held_out_first(
     labels, groups = np.asarray(labels), np.asarray(groups)
     val, test = split_by_group(labels, groups, (n_val, n_test), seed=seed)
     rest = np.setdiff1d(np.arange(len(labels)), np.concatenate((val, test)))
-    if n_train is not None:
-        rest = rest[split_by_group(labels[rest], groups[rest], (n_train,), seed=seed)[0]]
-    return rest, val, test
+    return draw(labels, groups, rest, n_train, seed=seed), val, test
 
 
 def _shares(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -212,8 +218,7 @@ def _shares(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 def resized(images: Tensor, image_size: int) -> Tensor:
     """(N, 3, h, w) of 0…255 as uint8 (N, 3, image_size, image_size), bilinear, antialiased."""
     out = torch.empty(len(images), 3, image_size, image_size, dtype=torch.uint8)
-    for start in range(0, len(images), 256):  # in pieces: floats take four times the memory
-        piece = images[start : start + 256].float()
-        piece = interpolate(piece, (image_size, image_size), mode="bilinear", antialias=True)
-        out[start : start + 256] = piece.round().clamp(0, 255)
+    # In pieces: floats take four times the memory.
+    for piece, place in zip(torch.split(images, 256), torch.split(out, 256), strict=True):
+        place[:] = interpolate(piece.float(), out.shape[2:], mode="bilinear", antialias=True).round().clamp(0, 255)
     return out

@@ -1,7 +1,5 @@
 """Random changes of whole batches that leave the label true."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

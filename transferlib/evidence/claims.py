@@ -4,8 +4,6 @@ What is true by construction is an `assert`, and stops the page. What was measur
 out otherwise, and then the page says so.
 """
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Iterable, Mapping
@@ -45,28 +43,27 @@ def above(measured: Comparison | float, limit: float = 0.0, number: str = ".3f")
     >>> print(tl.above(0.83, 0.75).measured)
     0.830; claimed: above 0.750
     """
-    (low, _), said, clearly = _ends(measured, number)
-    return Evidence(f"{said}; claimed: {clearly}above {limit:{number}}", float(low - limit))
+    low, _, said = _ends(measured, number)
+    return Evidence(f"{said}above {limit:{number}}", float(low - limit))
 
 
 def below(measured: Comparison | float, limit: float = 0.0, number: str = ".3f") -> Evidence:
     """Evidence that something is below a limit; of a comparison the whole 95 % interval must be."""
-    (_, high), said, clearly = _ends(measured, number)
-    return Evidence(f"{said}; claimed: {clearly}below {limit:{number}}", float(limit - high))
+    _, high, said = _ends(measured, number)
+    return Evidence(f"{said}below {limit:{number}}", float(limit - high))
 
 
 def between(measured: Comparison | float, low: float, high: float, number: str = ".3f") -> Evidence:
     """Evidence that something lies between two limits; of a comparison the whole 95 % interval must."""
-    ends, said, clearly = _ends(measured, number)
-    limits = f"{low:{number}} and {high:{number}}"
-    return Evidence(f"{said}; claimed: {clearly}between {limits}", float(min(ends[0] - low, high - ends[1])))
+    least, most, said = _ends(measured, number)
+    return Evidence(f"{said}between {low:{number}} and {high:{number}}", float(min(least - low, high - most)))
 
 
-def _ends(measured: Comparison | float, number: str) -> tuple[tuple[float, float], str, str]:
-    """Between which ends it lies, how it is said, and whether `clearly` is meant."""
+def _ends(measured: Comparison | float, number: str) -> tuple[float, float, str]:
+    """The lower and the upper end of it, and how it is said, up to what is claimed."""
     if isinstance(measured, Comparison):
-        return measured.interval, measured.figures(number), "clearly "
-    return (measured, measured), f"{measured:{number}}", ""
+        return *measured.interval, f"{measured.figures(number)}; claimed: clearly "
+    return measured, measured, f"{measured:{number}}; claimed: "
 
 
 @dataclass(frozen=True)

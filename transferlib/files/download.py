@@ -1,7 +1,5 @@
 """Files from the internet, kept only if they are the expected ones."""
 
-from __future__ import annotations
-
 import errno
 import http.client
 import os

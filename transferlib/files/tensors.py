@@ -1,7 +1,5 @@
 """Tensors in files: safetensors with their facts in JSON beside them, and memory-mapped ones."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -1,7 +1,5 @@
 """Files that are whole or absent, and that are believed only if their digest says so."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

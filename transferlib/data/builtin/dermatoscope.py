@@ -17,8 +17,6 @@ The signs and the classes they speak for follow
 The strengths are chosen by eye; they are no medical statistics.
 """
 
-from __future__ import annotations
-
 import json
 from functools import lru_cache
 from pathlib import Path

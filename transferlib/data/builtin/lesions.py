@@ -1,7 +1,5 @@
 """The data set of synthetic skin lesions: which lesions are drawn for which split, and the knobs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,10 +1,6 @@
 """The photographs inside the scikit-image and scikit-learn packages: which, whose, and proof that they are the ones."""
 
-from __future__ import annotations
-
-import hashlib
 import importlib.util
-import io
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from transferlib.errors import DataError
+from transferlib.files.whole import digest_of
 
 VERSIONS = {"skimage": "scikit-image==0.26.0", "sklearn": "scikit-learn==1.9.1"}
 
@@ -49,9 +46,9 @@ def photograph(name: str, color: bool) -> Image.Image:
     path = Path(folders[0]) / photo.file
     remedy = f"Install the version it is known from: pip install {VERSIONS[photo.package]}"
     try:
-        content = path.read_bytes()
+        found = digest_of(path)
     except OSError as error:
         raise DataError(f"photos: {path} ({name}) cannot be read: {error.strerror}. {remedy}") from error
-    if (found := hashlib.sha256(content).hexdigest()) != photo.sha256:
+    if found != photo.sha256:
         raise DataError(f"photos: {path} ({name}) has SHA-256 {found}, not {photo.sha256}. {remedy}")
-    return Image.open(io.BytesIO(content)).convert("RGB" if color else "L").crop(photo.box)
+    return Image.open(path).convert("RGB" if color else "L").crop(photo.box)

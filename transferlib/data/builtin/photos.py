@@ -1,7 +1,5 @@
 """Patches of real photographs that are already on the disk: those in the scikit-image and scikit-learn packages."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from itertools import product

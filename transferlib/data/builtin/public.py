@@ -1,7 +1,5 @@
 """Well-known data sets that are downloaded: DermaMNIST, Oxford's 102 flowers and 37 pets."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -13,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from transferlib.data.splits import Split, Splits, held_out_first, resized, split_by_group
+from transferlib.data.splits import PARTS, Split, Splits, draw, held_out_first, resized
 from transferlib.errors import DataError, DownloadError
 from transferlib.files.download import cache_dir, fetch, unpack
 from transferlib.files.whole import verify
@@ -57,7 +55,7 @@ def dermamnist(
     parts, first = [], 0
     try:
         with np.load(path, allow_pickle=False) as data:
-            for part, n in (("train", n_train), ("val", n_val), ("test", n_test)):
+            for part, n in zip(PARTS, (n_train, n_val, n_test), strict=True):
                 labels = data[f"{part}_labels"].reshape(-1).astype(np.int64)
                 pixels = data[f"{part}_images"]
                 if pixels.dtype != np.uint8 or pixels.shape != (len(labels), size, size, 3):
@@ -94,7 +92,7 @@ def flowers102(
     for file in ("imagelabels.mat", "setid.mat"):
         fetched("flowers102", base / file)
     parts, first = [], 0
-    for part, n in (("train", n_train), ("val", n_val), ("test", n_test)):
+    for part, n in zip(PARTS, (n_train, n_val, n_test), strict=True):
         data = _open(Flowers102, root, part)
         parts.append(_decoded(data, _some(np.array(data._labels), n, seed), image_size, first))
         first += len(data)
@@ -139,7 +137,7 @@ def credited(name: str, parts: Iterable[Split], classes: Sequence[str], augment:
 def _some(labels: np.ndarray, n: int | None, seed: int) -> np.ndarray:
     """Indices of n images in the class shares of all; None: every image."""
     everything = np.arange(len(labels))
-    return everything if n is None else split_by_group(labels, everything, (n,), seed=seed)[0]
+    return draw(labels, everything, everything, n, seed=seed)
 
 
 def _split(images: Tensor, labels: np.ndarray, index: np.ndarray, first: int = 0) -> Split:

@@ -1,7 +1,5 @@
 """Sets of short texts: the embedded one, and AG News."""
 
-from __future__ import annotations
-
 import csv
 from importlib.resources import files
 
@@ -9,7 +7,7 @@ import numpy as np
 
 from transferlib.data.builtin.public import SETS, credited, fetched
 from transferlib.data.own.texts import Row, drawn, groups_of, named_rows, split_of
-from transferlib.data.splits import Splits, held_out_first, split_by_group
+from transferlib.data.splits import Splits, draw, held_out_first
 from transferlib.errors import DownloadError
 from transferlib.files.download import cache_dir
 
@@ -49,9 +47,7 @@ def agnews(n_train: int | None = None, *, seed: int = 0, n_val: int = 1_000, n_t
             raise DownloadError(f"{path} is not a file of AG News: {error}. Delete it and load again.") from error
     labels, groups = np.array([topics.index(name) for name, _ in rows]), groups_of(rows)
     new = ~np.isin(groups[first:], groups[:first])  # a text that is in the training part is no test
-    test = first + np.flatnonzero(new)
-    if n_test is not None:
-        test = test[split_by_group(labels[test], groups[test], (n_test,), seed=seed)[0]]
+    test = draw(labels, groups, first + np.flatnonzero(new), n_test, seed=seed)
     train, val, _ = held_out_first(labels[:first], groups[:first], n_train, n_val, 0, seed=seed)
     parts = [split_of(rows, labels, groups, part) for part in (train, val, test)]
     return credited("agnews", parts, topics, "none")

@@ -1,7 +1,5 @@
 """What of a scanned folder can be used: broken files, copies, leaks and classes too small to be split."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter, defaultdict

@@ -1,7 +1,5 @@
 """Data sets of other libraries: torch's Dataset, torchvision's ImageFolder, a split of Hugging Face's datasets."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from transferlib.data.own.folder import divide
 from transferlib.data.own.images import prepared
-from transferlib.data.splits import Split, Splits
+from transferlib.data.splits import PARTS, Split, Splits
 from transferlib.errors import DataError
 
 
@@ -42,8 +40,7 @@ def dataset(
     groups: from an item to the id of what belongs together; images with the same pixels always do.
     Raises DataError that names the item.
     """
-    parts = {"train": data, "val": val, "test": test}
-    parts = {part: items for part, items in parts.items() if items is not None}
+    parts = {part: items for part, items in zip(PARTS, (data, val, test), strict=True) if items is not None}
     names = tuple(classes or _classes(data, columns[1]))
     told = name or type(data).__name__
     rows: dict[str, np.ndarray] = {}
@@ -65,10 +62,8 @@ def dataset(
             group = groups(item) if groups else hashlib.sha256(pixels.numpy().data).digest()
             ids.append(numbers.setdefault(group, len(numbers)))
     chosen = divide(rows, np.array(labels), np.array(ids), (n_train, n_val, n_test), seed)
-    everything = torch.stack(images), torch.tensor(labels), torch.tensor(ids)
-    train, val_split, test_split = (
-        Split(*(column[chosen[part]] for column in everything)) for part in ("train", "val", "test")
-    )
+    whole = Split(torch.stack(images), torch.tensor(labels), torch.tensor(ids))
+    train, val_split, test_split = (whole[chosen[part]] for part in PARTS)
     return Splits(train, val_split, test_split, names, told, augment)
 
 

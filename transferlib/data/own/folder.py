@@ -1,11 +1,8 @@
 """A reader's own folder of photographs."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, cast
 
@@ -15,12 +12,14 @@ from torch import Tensor
 
 from transferlib.data.own.clean import Cleaned, GroupRule, clean, copies, group_ids, number, some, sound
 from transferlib.data.own.images import load_image
-from transferlib.data.own.scan import Item, Scan, scan
-from transferlib.data.splits import Split, Splits, split_by_group
+from transferlib.data.own.scan import Item, Scan, in_threads, scan
+from transferlib.data.splits import PARTS, Split, Splits, draw, split_by_group
 from transferlib.errors import DataError
 from transferlib.files.tensors import hash_of, mapped_tensor
 
 SHARE = 0.2
+OnBad = Literal["error", "skip"]
+Size = int | None  # None: what there is, or a share of it
 
 
 def folder(
@@ -32,7 +31,7 @@ def folder(
     n_test: int | None = None,
     seed: int = 0,
     groups: GroupRule = None,
-    on_bad: Literal["error", "skip"] = "error",
+    on_bad: OnBad = "error",
     augment: str = "flip",
     cache: str | os.PathLike[str] | None = None,
 ) -> Splits:
@@ -73,17 +72,13 @@ def folder(
         images = _images([usable.items[i] for i in index], image_size, cache)
         return Split(images, torch.tensor(labels[index]), torch.tensor(ids[index]))
 
-    train, val, test = (split(chosen[name]) for name in ("train", "val", "test"))
+    train, val, test = (split(chosen[name]) for name in PARTS)
     notes = tuple(_notes(found, usable, chosen, labels))
     return Splits(train, val, test, tuple(usable.classes), found.root.resolve().name, augment, notes=notes)
 
 
 def labelled_split(
-    path: str | os.PathLike[str],
-    classes: tuple[str, ...],
-    *,
-    image_size: int,
-    on_bad: Literal["error", "skip"] = "error",
+    path: str | os.PathLike[str], classes: tuple[str, ...], *, image_size: int, on_bad: OnBad = "error"
 ) -> Split:
     """Load the held-out images of a folder, to score a model that knows `classes`, in their order.
 
@@ -99,7 +94,6 @@ def labelled_split(
         warnings.warn(
             f"{os.fspath(path)!r} has no test/ or val/: all its {len(usable)} images are scored. If the model was "
             "trained on some of them, the score is flattered.",
-            UserWarning,
             stacklevel=2,
         )
     if strange := sorted({item.label for item in usable} - set(classes)):
@@ -125,31 +119,24 @@ def _report(path: str | os.PathLike[str], left_out: list[str], on_bad: str) -> N
             "See all of them: transferlib data check."
         )
     for reason in left_out:
-        warnings.warn(f"{os.fspath(path)!r}: left out {reason}.", UserWarning, stacklevel=3)
+        warnings.warn(f"{os.fspath(path)!r}: left out {reason}.", stacklevel=3)
 
 
 def divide(
-    rows: dict[str, np.ndarray],
-    labels: np.ndarray,
-    ids: np.ndarray,
-    sizes: tuple[int | None, int | None, int | None],
-    seed: int,
+    rows: dict[str, np.ndarray], labels: np.ndarray, ids: np.ndarray, sizes: tuple[Size, Size, Size], seed: int
 ) -> dict[str, np.ndarray]:
-    """The indices of train, val and test. rows: those of each part that is given."""
-    wanted = dict(zip(("train", "val", "test"), sizes, strict=True))
+    """The indices of train, val and test, of these sizes. rows: those of each part that is given."""
+    wanted = dict(zip(PARTS, sizes, strict=True))
     k = len(np.unique(labels))
     for name, n in wanted.items():
         if n is not None and n < k:
             raise DataError(f"n_{name}={n} is fewer than the {k} classes. Ask for at least one image of each.")
 
-    def draw(index: np.ndarray, *ns: int) -> list[np.ndarray]:
-        return [index[part] for part in split_by_group(labels[index], ids[index], ns, seed=seed)]
-
     def take(name: str, index: np.ndarray) -> np.ndarray:
         n = wanted[name]
         if n is not None and n > len(index):
             raise DataError(f"n_{name}={n} is more than the {len(index)} images there are for it. Ask for fewer.")
-        return index if n is None else draw(index, n)[0]
+        return draw(labels, ids, index, n, seed=seed)
 
     given = {name: index for name, index in rows.items() if name in ("val", "test")}
     if list(given) == ["val"]:
@@ -161,11 +148,10 @@ def divide(
     if sum(cut.values()) + n_train > len(pool):
         asked = " + ".join(f"{n} for {name}" for name, n in {**cut, "train": n_train}.items())
         raise DataError(f"{asked} is more than the {len(pool)} images there are to divide. Ask for fewer.")
-    *parts, _ = draw(pool, *cut.values(), len(pool) - sum(cut.values()))
-    held_out = [group for index in parts for group in ids[index]]
-    chosen.update(zip(cut, parts, strict=True))
-    chosen["train"] = take("train", pool[~np.isin(ids[pool], held_out)])
-    return chosen
+    *parts, _ = split_by_group(labels[pool], ids[pool], (*cut.values(), len(pool) - sum(cut.values())), seed=seed)
+    chosen |= {name: pool[part] for name, part in zip(cut, parts, strict=True)}
+    held_out = [group for name in cut for group in ids[chosen[name]]]
+    return chosen | {"train": take("train", pool[~np.isin(ids[pool], held_out)])}
 
 
 def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | None) -> Tensor:
@@ -174,11 +160,7 @@ def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | 
         return torch.stack([cast(Tensor, item.pixels) for item in items])
 
     def fill(images: Tensor) -> None:
-        def place(i: int) -> None:
-            images[i] = load_image(items[i].path, image_size)
-
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            list(pool.map(place, range(len(items))))  # a list: what goes wrong in a thread is raised here
+        in_threads(lambda i: images[i].copy_(load_image(items[i].path, image_size)), range(len(items)))
 
     key = hash_of(str(image_size), *(item.sha256 for item in items))
     shape = (len(items), 3, image_size, image_size)

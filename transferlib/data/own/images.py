@@ -1,8 +1,7 @@
 """Decode image files that nobody has vouched for."""
 
-from __future__ import annotations
-
 import io
+import json
 import os
 import stat
 from pathlib import Path
@@ -16,25 +15,12 @@ from torch import Tensor
 
 from transferlib.errors import DataError
 
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_KNOWN = json.loads(Path(__file__).with_name("formats.json").read_text("utf-8"))
 # Names that promise an image. Some cannot be decoded: those are reported, not passed over in silence.
-_NAMES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif heic heif avif jp2 ppm pgm svg"
-SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
+SUFFIXES = frozenset(f".{name}" for name in _KNOWN["names"])
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 2**20
 THUMB = 32
-
-_ALLOWED = "JPEG, PNG, BMP, TIFF or WebP"
-_OTHERS = {
-    "a GIF (often an animation or a web site's placeholder)": (b"gif8",),
-    "a web page": (b"<!doctype", b"<html"),
-    "an SVG drawing": (b"<svg",),
-    "an XML or SVG file": (b"<?xml",),
-    "a PDF": (b"%pdf",),
-    "a ZIP archive": (b"pk\x03\x04",),
-    "a Git LFS pointer: the picture itself was never fetched": (b"version https://git-lfs",),
-}
-"""What other files begin with, in small letters."""
 
 
 class Picture(NamedTuple):
@@ -68,17 +54,16 @@ def read(path: str | os.PathLike[str], *, name: str | None = None) -> bytes:
     name, path = name if name is not None else os.fspath(path), Path(path)
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe or a device could block or never end
-            raise DataError(f"{name!r} is not a file. Give the path of an image file.")
-        if found.st_size > MAX_BYTES:
-            size = f"{found.st_size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed"
-            raise DataError(f"{name!r} has {size}. Save a smaller copy.")
-        return path.read_bytes()
-    except DataError:
-        raise
+        regular = stat.S_ISREG(found.st_mode)  # opening a pipe or a device could block or never end
+        if regular and found.st_size <= MAX_BYTES:
+            return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{name!r} cannot be read ({why}). Check that it exists and that you may read it.") from error
+    if not regular:
+        raise DataError(f"{name!r} is not a file. Give the path of an image file.")
+    size = f"{found.st_size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed"
+    raise DataError(f"{name!r} has {size}. Save a smaller copy.")
 
 
 def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -92,7 +77,7 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     if not data:
         raise DataError(f"{name!r} is empty (0 bytes). {again}")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_KNOWN["read"]) as image:
             size, mode = image.size, image.mode
             if size[0] * size[1] > max_pixels:
                 raise DataError(_too_large(name, f"{size[0]}×{size[1]} pixels", max_pixels))
@@ -104,7 +89,8 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(f"{name!r} is {_kind(data)}, not {_ALLOWED}. Save it as one of these, or remove it.") from error
+        remedy = "not JPEG, PNG, BMP, TIFF or WebP. Save it as one of these, or remove it."
+        raise DataError(f"{name!r} is {_kind(data)}, {remedy}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(name, "far too many pixels", max_pixels)) from error
     except Exception as error:  # a hostile file can raise nearly anything inside a decoder
@@ -145,8 +131,8 @@ def _too_large(name: str, found: str, limit: int) -> str:
 def _kind(data: bytes) -> str:
     if data[4:8] == b"ftyp":
         return "a HEIC, AVIF or video file"
-    start = data[:256].lstrip().lower()
-    return next((kind for kind, magic in _OTHERS.items() if start.startswith(magic)), "no image that we know")
+    start = data[:256].lstrip().lower().decode("latin-1")
+    return next((kind for magic, kind in _KNOWN["others"].items() if start.startswith(magic)), "no image that we know")
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:

@@ -1,13 +1,12 @@
 """One pass over a folder of photographs: every file is listed, read, hashed and decoded once."""
 
-from __future__ import annotations
-
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,11 +97,16 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
             f"{os.fspath(error.filename or path)!r} cannot be listed ({error.strerror or error}). "
             "Check that it exists and that you may read it."
         ) from error
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes outside the interpreter lock
-        items = tuple(pool.map(lambda item: _load(item, image_size), todo))
+    items = tuple(in_threads(lambda item: _load(item, image_size), todo))
     classes = {part: tuple(top.name for top in tops[part]) for part in tops}
     reasons = sorted((entry.relative_to(root).as_posix(), why) for entry, why in ignored.items())
     return Scan(root, parts, classes, items, dict(reasons))
+
+
+def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """What the function makes of each item, in their order, in several threads: Pillow decodes outside the lock."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(function, items))
 
 
 def _parts(root: Path, ignored: dict[Path, str], train: bool) -> dict[str, Path]:

@@ -1,7 +1,5 @@
 """Your own table of short texts."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
