@@ -1,7 +1,5 @@
 """Old names, kept for one version with a DeprecationWarning. Delete this file and its three users in 0.3."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from importlib import import_module

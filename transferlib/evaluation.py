@@ -1,7 +1,5 @@
 """How good a model is, over a whole split, with intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property

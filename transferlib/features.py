@@ -1,7 +1,5 @@
 """What is frozen needs to be computed only once."""
 
-from __future__ import annotations
-
 import logging
 import secrets
 import shutil

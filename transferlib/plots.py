@@ -1,7 +1,5 @@
 """Pictures of models, data and runs. Each function draws on an Axes and returns it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

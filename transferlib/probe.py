@@ -1,7 +1,5 @@
 """The cheapest use of a pretrained network: a linear classifier on its features, in scikit-learn's terms."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

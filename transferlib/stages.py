@@ -8,8 +8,6 @@ the stage that it ends. (Transformers work at a single one: `networks.transforme
 depth.)
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

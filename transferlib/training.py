@@ -1,7 +1,5 @@
 """One loop for every strategy."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

@@ -1,7 +1,5 @@
 """Which strategy suits a reader's data, why, and what to expect."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

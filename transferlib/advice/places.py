@@ -1,7 +1,5 @@
 """The flowchart as a measurement: what each strategy was worth on data like the reader's."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

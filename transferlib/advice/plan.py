@@ -1,7 +1,5 @@
 """What a training run would do and about how long it would take, without doing it."""
 
-from __future__ import annotations
-
 import copy
 import math
 import time

@@ -1,7 +1,5 @@
 """How much a data set has in common with what a network already knows, measured before anything is trained."""
 
-from __future__ import annotations
-
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass

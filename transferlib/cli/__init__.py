@@ -4,8 +4,6 @@
 arguments in `train`, `use` or `data`, which returns the exit code. To add one, write it there and give it its words.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import os

@@ -1,7 +1,5 @@
 """What `transferlib data check` and `data sheet` do, and how the others get their data."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

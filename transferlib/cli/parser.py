@@ -1,7 +1,5 @@
 """The words of the command line: one function a command, whose docstring is its help and whose body its options."""
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import math

@@ -1,7 +1,5 @@
 """What `transferlib train` leaves behind for a reader."""
 
-from __future__ import annotations
-
 import io
 import json
 import platform

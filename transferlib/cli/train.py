@@ -1,7 +1,5 @@
 """What `transferlib train` and `advise` do."""
 
-from __future__ import annotations
-
 import argparse
 import shlex
 import shutil

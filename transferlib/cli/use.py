@@ -1,7 +1,5 @@
 """What `transferlib evaluate`, `predict` and `export` do with a trained model."""
 
-from __future__ import annotations
-
 import argparse
 import csv
 import io

@@ -1,7 +1,5 @@
 """Save a trained model whole or not at all, and load it without running anything from the file."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Memory: a switch of Linux, and batches that shrink when there is not enough."""
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import platform

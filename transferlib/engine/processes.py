@@ -1,7 +1,5 @@
 """One process or several: each works on its share of every batch, and all get the same result."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

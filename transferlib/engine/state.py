@@ -1,7 +1,5 @@
 """A run in progress: everything that the rest of it depends on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Words that lie beside the code as a Jinja template."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Vectors and the note of which of them are padding travel together, in one tensor
 column, so that what a stage hands on can be kept like that of any other network.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The embedded default: TensorFlow's EfficientNet-Lite0, converted, from PyPI."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

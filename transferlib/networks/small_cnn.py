@@ -1,7 +1,5 @@
 """A network to train from scratch."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Any network of timm: weights from the hub's safetensors, stages proposed from the structure and verified."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Networks of torchvision: its weights enum knows the address, the preprocessing and the start of the hash."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

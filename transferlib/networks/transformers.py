@@ -1,7 +1,5 @@
 """Vision transformers work at one resolution throughout, so their blocks are divided by depth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """The card that goes with an exported model and says what it is; its words are in card.md.jinja."""
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Sequence

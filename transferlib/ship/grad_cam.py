@@ -1,7 +1,5 @@
 """Where in an image a network found its evidence."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 

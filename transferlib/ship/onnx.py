@@ -1,7 +1,5 @@
 """A trained model as an ONNX file that needs neither PyTorch nor this package, and a card that says what it is."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Sequence
