@@ -1,12 +1,16 @@
 import pytest
 import torch
-from helpers import small_model, stripes
+from helpers import small_model, stripe_splits, stripes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import transferlib as tl
 from transferlib.data.transforms import augment
+from transferlib.engine.processes import Processes
+from transferlib.engine.state import Keeping
 from transferlib.errors import TransferError
-from transferlib.features import cache_bytes, cache_features
+from transferlib.features import cache_bytes, cache_features, keepable
+from transferlib.training import begin
 
 
 @pytest.mark.parametrize("k", range(1, 6))
@@ -68,3 +72,23 @@ def test_flip_never_turns_an_image_upside_down():
     ramp = torch.arange(16)[None, None, :, None].expand(8, 3, 16, 16).to(torch.uint8)
     changed = augment(ramp, "flip", torch.Generator().manual_seed(0)).float().mean(dim=(1, 3))
     assert (changed[:, 3:-3].diff(dim=1) >= 0).all()
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_the_bytes_of_all_views_are_told_as_they_will_be(views):
+    splits = stripe_splits(augment="flip")
+    run = tl.fit(small_model(), splits, tl.feature_extraction(1, views=views), device="cpu")
+    numbers = (views * len(splits.train) + len(splits.val)) * 128  # features of small_cnn
+    assert f"{numbers * 4 / 1e6:.1f} MB" in run.notes[0]
+    model = small_model().freeze_to(5)
+    state = begin(
+        model,
+        splits,
+        tl.feature_extraction(1, views=views),
+        seed=0,
+        processes=Processes("cpu"),
+        precision="fp32",
+        keeping=Keeping(None, torch.float16),
+    )
+    model.freeze_to(5)
+    assert keepable(state) == (views, numbers * 2)

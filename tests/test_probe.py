@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers import same, small_model, state_of, stripe_splits
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -76,3 +77,8 @@ def test_a_linear_probe_is_logistic_regression_held_back():
     ours = tl.linear_probe(features, labels, freedom=0.3)
     theirs = LogisticRegression(C=0.3, max_iter=2000).fit(features.numpy(), labels.numpy())
     assert np.allclose(ours.coef_, theirs.coef_)
+
+
+def test_to_transform_before_fit_is_scikit_learns_error():
+    with pytest.raises(NotFittedError):
+        tl.FeatureExtractor("small_cnn", pretrained=False).transform(np.zeros((1, 3, 32, 32), np.uint8))

@@ -3,6 +3,7 @@ import multiprocessing
 import random
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import transferlib as tl
+from transferlib.engine import resume
 from transferlib.errors import CheckpointError, TransferError
 
 STRATEGIES = {
@@ -173,3 +175,24 @@ def test_a_run_that_is_killed_twenty_times_ends_with_the_same_weights(tmp_path):
             kills += process.exitcode == -signal.SIGKILL
             assert process.exitcode in (0, -signal.SIGKILL)
         assert same(state_of(whole), torch.load(folder / "done.pt", weights_only=True))
+
+
+def test_a_run_is_saved_at_its_first_epoch_and_then_no_more_often_than_asked(tmp_path, monkeypatch):
+    done, saved = [], []
+    monkeypatch.setattr(resume, "time", SimpleNamespace(perf_counter=lambda: 10.0 * len(done)))
+    monkeypatch.setattr(resume, "save_tensors", lambda *args: saved.append(args[3]["history"][-1]["epoch"]))
+    strategy = tl.feature_extraction(9)
+    tl.fit(small_model(), stripe_splits(), strategy, checkpoint=tmp_path, save_every=25, progress=done.append)
+    assert saved == [1, 4, 7]
+
+
+@pytest.mark.parametrize("change", [{"best_epoch": 3}, {"best_epoch": 0}, {"history": "swapped"}, {"micro_batch": 17}])
+def test_progress_whose_epochs_or_batches_cannot_be_is_refused(tmp_path, change):
+    interrupted(tmp_path, tl.fine_tuning(4), 2, stripe_splits())
+    path = tmp_path / "progress.json"
+    facts = json.loads(path.read_text())
+    if "history" in change:
+        change = {"history": facts["history"][::-1]}
+    path.write_text(json.dumps(facts | change))
+    with pytest.raises(CheckpointError, match="not the progress of a run"):
+        tl.fit(small_model(), stripe_splits(), tl.fine_tuning(4), seed=1, checkpoint=tmp_path, resume=True)

@@ -1,7 +1,7 @@
 """How good a model is, over a whole split, with intervals."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -123,9 +123,9 @@ class Scores:
     figures: dict[str, float]
     confusion: Array
     per_class: tuple[ClassScore, ...]
-    labels: Array = field(repr=False)
-    probabilities: Array = field(repr=False)
-    groups: Array = field(repr=False)
+    labels: Array
+    probabilities: Array
+    groups: Array
 
     @property
     def accuracy(self) -> float:
