@@ -9,6 +9,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 import transferlib as tl
+from transferlib.errors import DataError
 
 
 class Pictures(Dataset):
@@ -130,3 +131,11 @@ def test_copies_stay_on_one_side():
 def test_what_cannot_be_used_is_named(data, options, said):
     with pytest.raises(tl.DataError, match=said):
         tl.load_data("dataset", data=data, image_size=8, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"image_size": 0}, "image_size must be at least 1"), ({"data": []}, "list is empty")]
+)
+def test_a_size_of_nothing_and_a_data_set_of_nothing_are_named(options, said):
+    with pytest.raises(DataError, match=said):
+        tl.load_data("dataset", **{"data": [(np.zeros((3, 8, 8), np.uint8), 0)], "classes": ["a", "b"], **options})

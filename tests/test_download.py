@@ -48,7 +48,7 @@ def names(folder: Path) -> list[str]:
 def test_a_file_is_fetched_once_and_only_verified_afterwards(server, tmp_path, digest):
     path = tmp_path / "new" / "weights.pth"
     for _ in range(2):
-        assert fetch(f"{server.url}/weights.pth?download=1", path, sha256=digest) == path
+        assert fetch(f"{server.url}/weights.pth?download=1", path, digest=digest) == path
         assert path.read_bytes() == CONTENT
     assert server.requests == ["weights.pth"]
     assert names(path.parent) == ["weights.pth"]
@@ -57,22 +57,22 @@ def test_a_file_is_fetched_once_and_only_verified_afterwards(server, tmp_path, d
 @pytest.mark.parametrize("digest", ["", SHA256[:7], "g" * 64, SHA256 + "0", f"md5:{MD5[:8]}", f"crc32:{SHA256}"])
 def test_what_cannot_be_a_digest_is_refused_before_anything_is_fetched(server, tmp_path, digest):
     with pytest.raises(DownloadError, match="is not a digest"):
-        fetch(f"{server.url}/weights.pth", tmp_path / "w", sha256=digest)
+        fetch(f"{server.url}/weights.pth", tmp_path / "w", digest=digest)
     assert server.requests == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no permission bits")
 def test_the_file_gets_the_permissions_that_new_files_get(server, tmp_path):
     (tmp_path / "usual").touch()
-    path = fetch(f"{server.url}/weights.pth", tmp_path / "w", sha256=SHA256)
+    path = fetch(f"{server.url}/weights.pth", tmp_path / "w", digest=SHA256)
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
 
 
-def assert_fails_cleanly(url: str, folder: Path, *reasons: str, sha256: str = SHA256, **options: float) -> None:
+def assert_fails_cleanly(url: str, folder: Path, *reasons: str, digest: str = SHA256, **options: float) -> None:
     """The error names address, path and reason; the folder is as it was."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(DownloadError) as caught:
-        fetch(url, folder / "weights.pth", sha256=sha256, **options)
+        fetch(url, folder / "weights.pth", digest=digest, **options)
     for part in (url, str(folder / "weights.pth"), *reasons):
         assert part in str(caught.value)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -90,7 +90,7 @@ def test_a_server_that_falls_silent_is_given_up(server, tmp_path):
 
 
 def test_the_wrong_content_is_not_kept(server, tmp_path):
-    assert_fails_cleanly(f"{server.url}/weights.pth", tmp_path, "expected digest", sha256="0" * 64)
+    assert_fails_cleanly(f"{server.url}/weights.pth", tmp_path, "expected digest", digest="0" * 64)
 
 
 def test_a_missing_file_says_404(server, tmp_path):
@@ -113,7 +113,7 @@ def test_a_damaged_file_is_replaced(server, tmp_path):
     path = tmp_path / "weights.pth"
     path.write_bytes(CONTENT[:-1])
     assert not verify(path, SHA256)
-    fetch(f"{server.url}/weights.pth", path, sha256=SHA256)
+    fetch(f"{server.url}/weights.pth", path, digest=SHA256)
     assert path.read_bytes() == CONTENT
 
 
@@ -126,7 +126,7 @@ def test_a_damaged_file_stays_when_no_better_one_arrives(server, tmp_path):
 def test_a_folder_in_the_way_is_an_error(server, tmp_path):
     (tmp_path / "weights.pth").mkdir()
     with pytest.raises(DownloadError, match=r"weights\.pth"):
-        fetch(f"{server.url}/weights.pth", tmp_path / "weights.pth", sha256=SHA256)
+        fetch(f"{server.url}/weights.pth", tmp_path / "weights.pth", digest=SHA256)
     assert names(tmp_path) == ["weights.pth"]
 
 
@@ -156,7 +156,7 @@ def test_a_full_disk_is_named_even_where_it_must_be_pretended(server, tmp_path, 
         Path, "open", lambda self, mode="r", *a: Full(self, mode) if "w" in mode else usual(self, mode, *a)
     )
     with pytest.raises(DownloadError, match="disk is full"):
-        fetch(f"{server.url}/weights.pth", tmp_path / "w", sha256=SHA256)
+        fetch(f"{server.url}/weights.pth", tmp_path / "w", digest=SHA256)
     assert names(tmp_path) == []
 
 
@@ -165,7 +165,7 @@ def test_a_full_disk_is_named_even_where_it_must_be_pretended(server, tmp_path, 
 def test_a_stopped_process_leaves_no_half_file_under_the_name(server, tmp_path, sign):
     server.stall_after = 100_000
     url, path = f"{server.url}/weights.pth", tmp_path / "weights.pth"
-    code = f"from transferlib.files.download import fetch\nfetch({url!r}, {str(path)!r}, sha256={SHA256!r})"
+    code = f"from transferlib.files.download import fetch\nfetch({url!r}, {str(path)!r}, digest={SHA256!r})"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
         try:
             wait_for(lambda: names(tmp_path))
@@ -179,7 +179,7 @@ def test_a_stopped_process_leaves_no_half_file_under_the_name(server, tmp_path, 
         assert b"KeyboardInterrupt" in error
         assert names(tmp_path) == []
     server.stall_after = None
-    assert fetch(url, path, sha256=SHA256).read_bytes() == CONTENT
+    assert fetch(url, path, digest=SHA256).read_bytes() == CONTENT
 
 
 def test_remains_of_killed_processes_go_after_a_day(server, tmp_path):
@@ -187,7 +187,7 @@ def test_remains_of_killed_processes_go_after_a_day(server, tmp_path):
     for part in (old, fresh):
         part.write_bytes(b"half")
     os.utime(old, (0, time.time() - 2 * 86_400))
-    fetch(f"{server.url}/weights.pth", tmp_path / "w", sha256=SHA256)
+    fetch(f"{server.url}/weights.pth", tmp_path / "w", digest=SHA256)
     assert names(tmp_path) == [".w.0b.part", "w"]
 
 

@@ -30,9 +30,11 @@ from transferlib.advice.places import recipes
 
 RESULT = Path(__file__).with_name("input_size.json")
 SETS, KEPT = ("photos", "lesions", "digits"), 64
-SEEN = (32, 48, 64, 96, 128, 160, 192, 224)
-DRAWN = (128, 224)  # also kept at the size at which they are seen
-LARGE = ("feature extraction", "from scratch")  # what is measured with 512 images, too
+SEEN = (32, 64, 96, 128, 160, 224)
+DRAWN = (
+    128,
+    224,
+)  # also kept at the size at which they are seen, for strategies that use a pretrained network
 SEEDS = range(5)
 
 
@@ -111,11 +113,12 @@ def main() -> None:
         for strategy in ("pixels", "feature extraction", "from scratch", "fine-tuning")
         for name in (*SETS, *folders)
         for n in (128, 512)
-        if n == 128 or strategy in LARGE
+        if n == 128 or strategy == "feature extraction"
         for kept, seen in (*((KEPT, s) for s in SEEN), *((s, s) for s in DRAWN))
         if kept == KEPT or name != "digits"  # they are 8 × 8: there is no more detail
         if strategy != "pixels" or kept == seen == KEPT
-        if strategy != "fine-tuning" or seen not in (48, 192)
+        if strategy != "from scratch" or kept == KEPT
+        if strategy != "fine-tuning" or (kept, seen) != (224, 224)
     ]
 
     def measured(

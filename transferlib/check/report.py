@@ -6,8 +6,8 @@ from collections import Counter
 
 from transferlib.check.near import near_copies
 from transferlib.data.own.clean import EXAMPLES, GroupRule, across, by_key, clean, copies, group_ids, number, two_labels
+from transferlib.data.own.images import check_size
 from transferlib.data.own.scan import Item, Scan, scan
-from transferlib.errors import DataError
 
 FEW = 10
 SMALL = 0.5  # of the size that the network gets: enlarged to more than double, there is nothing left to see
@@ -137,8 +137,7 @@ def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None, imag
     groups: as for `folder`. image_size: the side in pixels at which the images are to be used; those much smaller
     are named. Raises DataError only when there is no such folder, or `groups` or `image_size` do not fit.
     """
-    if image_size < 1:
-        raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
+    check_size(image_size)
     return Report(path, scan(path, image_size=None), groups, image_size)
 
 

@@ -29,23 +29,23 @@ def cache_dir() -> Path:
     return Path(os.environ.get("TRANSFERLIB_CACHE") or folder).expanduser()
 
 
-def fetch(url: str, path: Path | str, *, sha256: str, timeout: float = TIMEOUT) -> Path:
+def fetch(url: str, path: Path | str, *, digest: str, timeout: float = TIMEOUT) -> Path:
     """Download `url` to `path` unless the right file is there already, and return the path.
 
-    sha256: see `verify`. timeout: seconds the server may be silent. The file is written under a
+    digest: see `verify`. timeout: seconds the server may be silent. The file is written under a
     temporary name in the same folder, verified, and only then renamed, so `path` never holds
     half a file; a damaged file at `path` is replaced by the verified one.
     Raises DownloadError that names the address, the path, the reason and what to do by hand.
     """
     path = Path(path).expanduser()
-    algorithm, digits = parse_digest(sha256)
+    algorithm, digits = parse_digest(digest)
     by_hand = f"Try again, or download it by hand, check that its {algorithm} begins with {digits}, and put it there."
     try:
-        if verify(path, sha256):
+        if verify(path, digest):
             return path
         with replacing(path) as part:
             _receive(url, part, timeout)
-            if not verify(part, sha256):
+            if not verify(part, digest):
                 raise DownloadError("what arrived does not have the expected digest")
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason: object = error

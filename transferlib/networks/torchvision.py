@@ -35,7 +35,7 @@ def _torchvision_weights(name: str, url: str) -> dict[str, Tensor]:
     sha256 = path.stem.rpartition("-")[2]  # resnet18-f37072fd.pth: the first eight digits
     if not path.exists():
         try:
-            fetch(url, path, sha256=sha256)
+            fetch(url, path, digest=sha256)
         except DownloadError as error:
             raise unavailable(name, f"put {url} at {path} by hand", error) from error
     return read_weights(path, sha256, "Delete it and run again to fetch it anew")

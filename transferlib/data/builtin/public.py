@@ -124,7 +124,7 @@ def oxford_pets(
 def fetched(name: str, path: Path) -> Path:
     """Have the file of that name, of a set in `SETS`, at the path. Raises DownloadError."""
     about = SETS[name]
-    return fetch(about["url"].format(file=path.name), path, sha256=about["files"][path.name])
+    return fetch(about["url"].format(file=path.name), path, digest=about["files"][path.name])
 
 
 def credited(name: str, parts: Iterable[Split], classes: Sequence[str], augment: str = "flip") -> Splits:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from transferlib.data.own.folder import divide
-from transferlib.data.own.images import prepared
+from transferlib.data.own.images import check_size, prepared
 from transferlib.data.splits import PARTS, Split, Splits
 from transferlib.errors import DataError
 
@@ -40,6 +40,7 @@ def dataset(
     groups: from an item to the id of what belongs together; images with the same pixels always do.
     Raises DataError that names the item.
     """
+    check_size(image_size)
     parts = {part: items for part, items in zip(PARTS, (data, val, test), strict=True) if items is not None}
     names = tuple(classes or _classes(data, columns[1]))
     told = name or type(data).__name__
@@ -61,6 +62,8 @@ def dataset(
             labels.append(int(label))
             group = groups(item) if groups else hashlib.sha256(pixels.numpy().data).digest()
             ids.append(numbers.setdefault(group, len(numbers)))
+    if not images:
+        raise DataError(f"{told} is empty: give a data set with an item or more.")
     chosen = divide(rows, np.array(labels), np.array(ids), (n_train, n_val, n_test), seed)
     whole = Split(torch.stack(images), torch.tensor(labels), torch.tensor(ids))
     train, val_split, test_split = (whole[chosen[part]] for part in PARTS)

@@ -68,8 +68,7 @@ def read(path: str | os.PathLike[str], *, name: str | None = None) -> bytes:
 
 def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     """As `load_image`, for the content of a file; `name` is what messages call it."""
-    if image_size < 1:
-        raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
+    check_size(image_size)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         told = "Pillow has been told to accept damaged files (ImageFile.LOAD_TRUNCATED_IMAGES is True)"
         raise DataError(f"{told}, so half a picture would pass for a whole one. Set it to False.")
@@ -97,6 +96,12 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
         why = str(error) or type(error).__name__
         raise DataError(f"{name!r} is damaged or cut short ({why}). {again}") from error
     return Picture(pixels, size, mode, turned)
+
+
+def check_size(image_size: int) -> None:
+    """Raise DataError for a side of less than a pixel."""
+    if image_size < 1:
+        raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
 
 
 def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool]:

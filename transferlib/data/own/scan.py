@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transferlib.data.own.images import SUFFIXES, THUMB, decode_image, read, thumbnail
+from transferlib.data.own.images import SUFFIXES, THUMB, check_size, decode_image, read, thumbnail
 from transferlib.errors import DataError
 
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -77,8 +77,8 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
     Raises DataError when there is no such folder; a file that cannot be read is an item with an error.
     """
     root = Path(path)
-    if image_size is not None and image_size < 1:
-        raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
+    if image_size is not None:
+        check_size(image_size)
     ignored: dict[Path, str] = {}
     try:
         if not root.is_dir():
