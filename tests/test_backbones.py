@@ -230,7 +230,7 @@ def test_preprocess_takes_bytes_and_fractions_alike_and_nothing_else():
 
 def test_a_vision_transformer_names_the_size_it_needs():
     for name in ("vit_b_16", "timm:vit_tiny_patch16_224"):
-        with pytest.raises(DataError, match=r"224×224 pixels, not of 96×96.*image_size=224"):
+        with pytest.raises(DataError, match=r"224×224 pixels, not of 96×96.*input_size=224"):
             build_backbone(name, pretrained=False).stages(torch.rand(1, 3, 96, 96))
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,3 +159,13 @@ def test_what_is_not_defined_is_null_in_json_and_warns_nobody(recwarn):
     assert told["auroc"] is None and told["intervals_95"]["auroc"] == (None, None)
     assert json.loads(json.dumps(told, allow_nan=False)) is not None
     assert not recwarn.list
+
+
+def test_the_intervals_of_a_model_are_those_of_its_groups():
+    split = stripes(40, 5)
+    grouped = replace(split, groups=torch.arange(40) // 8)
+    model = small_model()
+    found = tl.evaluate(model, grouped).intervals
+    probabilities = tl.predict(model, split.images).numpy()
+    assert found == tl.score(split.labels.numpy(), probabilities, groups=grouped.groups.numpy()).intervals
+    assert found != tl.evaluate(model, split).intervals

@@ -74,21 +74,27 @@ def test_flip_never_turns_an_image_upside_down():
     assert (changed[:, 3:-3].diff(dim=1) >= 0).all()
 
 
+def begun(model, splits, strategy):
+    """The state of a run that keeps features in half precision."""
+    options = {"seed": 0, "processes": Processes("cpu"), "precision": "fp32"}
+    return begin(model, splits, strategy, keeping=Keeping(None, torch.float16), **options)
+
+
 @pytest.mark.parametrize("views", [1, 3])
 def test_the_bytes_of_all_views_are_told_as_they_will_be(views):
     splits = stripe_splits(augment="flip")
     run = tl.fit(small_model(), splits, tl.feature_extraction(1, views=views), device="cpu")
     numbers = (views * len(splits.train) + len(splits.val)) * 128  # features of small_cnn
     assert f"{numbers * 4 / 1e6:.1f} MB" in run.notes[0]
-    model = small_model().freeze_to(5)
-    state = begin(
-        model,
-        splits,
-        tl.feature_extraction(1, views=views),
-        seed=0,
-        processes=Processes("cpu"),
-        precision="fp32",
-        keeping=Keeping(None, torch.float16),
-    )
+    model = small_model()
+    state = begun(model, splits, tl.feature_extraction(1, views=views))
     model.freeze_to(5)
     assert keepable(state) == (views, numbers * 2)
+
+
+@pytest.mark.parametrize("frozen", [0, 5])
+def test_where_nothing_is_frozen_or_every_view_is_fresh_nothing_can_be_kept(frozen):
+    model, strategy = small_model(), tl.feature_extraction(1, views=None)
+    state = begun(model, stripe_splits(augment="flip"), strategy if frozen else tl.from_scratch(1))
+    model.freeze_to(frozen)
+    assert keepable(state) == (0, 0)

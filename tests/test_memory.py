@@ -202,3 +202,28 @@ def test_bfloat16_trains_and_is_close():
 def test_an_unknown_precision_is_an_error():
     with pytest.raises(tl.TransferError, match="'fp8'"):
         tl.fit(small_model(), stripe_splits(), tl.fine_tuning(1), precision="fp8")
+
+
+@pytest.mark.parametrize(("size", "tried"), [(1, [1]), (2, [2, 1]), (7, [7, 4, 2, 1])])
+def test_without_room_for_a_single_image_every_half_is_tried_and_the_error_comes_out(size, tried):
+    asked = []
+
+    def action(images):
+        asked.append(images)
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        halving(action, size)
+    assert asked == tried
+
+
+def test_another_error_is_not_tried_again():
+    asked = []
+
+    def action(images):
+        asked.append(images)
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        halving(action, 8)
+    assert asked == [8]

@@ -102,3 +102,8 @@ def test_kept_statistics_hold_batchnorm_and_nothing_else():
     model.train()
     modes = {type(m).__name__: m.training for m in model.stages.modules() if not list(m.children())}
     assert modes["Dropout"] and modes["Conv2d"] and not modes["BatchNorm2d"]
+
+
+def test_a_model_can_be_spoken_to_in_one_breath():
+    model = small_model()
+    assert model.freeze_to(2) is model.train() is model.eval() is model.randomise(3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import small_model, stripe_splits
-from matplotlib.colors import to_hex
+from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
@@ -126,6 +126,7 @@ def test_a_learning_curve_is_the_validation_accuracy_in_the_colour_of_its_strate
     assert list(kept.get_ydata()) == [run.best.val_accuracy]
     assert {line.get_color() for line in ax.lines} == {plots.COLOURS["progressive unfreezing"]}
     assert (curve.get_label(), ax.get_ylim()) == ("progressive unfreezing", (0, 1))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "validation accuracy")
     assert plots.learning_curves(run, Figure().subplots(), label="ours").lines[0].get_label() == "ours"
 
 
@@ -140,7 +141,11 @@ def test_the_darkness_of_a_confusion_matrix_is_the_share_of_the_row_and_its_numb
         ((1, 0), "black"),
         ((1, 1), "white"),
     ]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "never seen"]
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["a", "b", "never seen"]
+        assert not any(label.get_parse_math() for label in labels)
+    assert {(text.get_ha(), text.get_va()) for text in ax.texts} == {("center", "center")}
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.images[0].get_cmap().name) == ("called", "is", "Blues")
 
 
 def test_a_sheet_has_eight_columns_white_gaps_of_two_pixels_and_no_axes(ax):
@@ -171,6 +176,7 @@ def test_the_box_of_a_stage_says_by_colour_and_hatch_whether_it_learns(ax):
     assert boxes == [frozen] * 2 + [learns] * 4
     assert [text.get_position() for text in ax.texts] == [(x, 0.5) for x in range(6)]
     assert all(0.8 < box.get_width() < 1 for box in ax.patches)
+    assert {(text.get_ha(), text.get_va()) for text in ax.texts} == {("center", "center")}
     assert (ax.get_xlim(), ax.get_ylim(), ax.axison) == ((-0.5, 5.5), (0, 1), False)
 
 
@@ -187,6 +193,7 @@ def test_the_schedule_shows_each_rate_at_the_beginning_of_each_epoch(ax):
     cosine = [(1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)]
     assert drawn(ax) == pytest.approx(rates * cosine)
     picture = ax.images[0]
+    assert (type(picture.norm), picture.get_cmap().name) == (LogNorm, "YlOrBr")
     assert (picture.norm.vmin, picture.norm.vmax) == pytest.approx((rates[0, 2] * cosine[3], 0.01))
     assert list(picture.get_extent()) == [0.5, 4.5, 5.5, -0.5]
     assert [label.get_text() for label in ax.get_yticklabels()] == [*small_model().stage_names, "head"]
@@ -202,7 +209,7 @@ def test_a_comparison_has_a_bar_for_the_mean_and_a_dot_a_seed_the_first_on_top(a
     assert [dots.get_color() for dots in ax.lines] == [plots.COLOURS["fine-tuning"], "#222222"]
     assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [plots.COLOURS["fine-tuning"].lower(), "#222222"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
-    assert ax.get_xlim() == (0, 1)
+    assert (ax.get_xlim(), ax.get_xlabel()) == ((0, 1), "test accuracy, one dot a seed")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["fine-tuning", "my own"]
 
 

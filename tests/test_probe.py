@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import estimator_checks
+from sklearn.utils import estimator_checks, get_tags
 
 import transferlib as tl
 
@@ -82,3 +82,8 @@ def test_a_linear_probe_is_logistic_regression_held_back():
 def test_to_transform_before_fit_is_scikit_learns_error():
     with pytest.raises(NotFittedError):
         tl.FeatureExtractor("small_cnn", pretrained=False).transform(np.zeros((1, 3, 32, 32), np.uint8))
+
+
+def test_scikit_learn_is_told_that_images_are_no_table():
+    tags = get_tags(tl.FeatureExtractor("small_cnn", pretrained=False))
+    assert not tags.input_tags.two_d_array

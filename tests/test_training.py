@@ -13,6 +13,7 @@ import transferlib as tl
 from transferlib import features as feed
 from transferlib import training
 from transferlib.errors import TrainingDiverged, TransferError
+from transferlib.run import Epoch, Run
 
 QUICK = {
     "from scratch": tl.from_scratch(2),
@@ -249,3 +250,16 @@ def test_the_run_goes_into_json():
     assert facts["strategy"]["phases"][0]["learn"] == 0
     assert len(facts["history"]) == 2
     assert "LP-FT of small_cnn on stripes" in repr(run)
+
+
+def test_a_run_says_in_a_line_what_it_was_and_what_came_of_it():
+    run = Run(tl.lp_ft(4), "small_cnn", "stripes", 3)
+    assert repr(run) == "Run(LP-FT of small_cnn on stripes, seed 3: no epoch finished)"
+    run.history = [Epoch(n, phase, 0.1, 0.5, 0.4, 0.75, 0.7, 2.0) for n, phase in ((1, 1), (2, 1), (3, 2), (4, 2))]
+    run.best_epoch, run.seconds = 3, 8.25
+    assert repr(run) == (
+        "Run(LP-FT of small_cnn on stripes, seed 3: 4 epochs in 8.2 s, best epoch 3 (phase 2 of 2), "
+        "validation accuracy 0.750)"
+    )
+    run.strategy = tl.fine_tuning(4)
+    assert "best epoch 3, validation" in repr(run)

@@ -109,8 +109,8 @@ def main() -> None:
     warnings.simplefilter("ignore")  # what a folder leaves out is told by `data check`
     wanted = [
         (name, kept, seen, n, strategy, seed)
+        for strategy in ("pixels", "feature extraction", "fine-tuning", "from scratch")
         for seed in SEEDS
-        for strategy in ("pixels", "feature extraction", "from scratch", "fine-tuning")
         for name in (*SETS, *folders)
         for n in (128, 512)
         if n == 128 or strategy == "feature extraction"
