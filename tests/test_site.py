@@ -184,6 +184,32 @@ def test_pages_can_be_read_without_javascript(page: str, browser: sync_api.Brows
     context.close()
 
 
+LESSON_PAGES = [page for page in PAGES if page.startswith("lessons/")]
+
+
+@pytest.mark.parametrize("page", LESSON_PAGES)
+def test_on_a_phone_code_is_folded_and_opens(page: str, site: str, browser: sync_api.Browser) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 800})
+    tab = context.new_page()
+    tab.goto(f"{site}/{page}")
+    for box in tab.locator("div.cell .cell_input pre").all():
+        assert not box.is_visible() or box.inner_text().strip().count("\n") < 3
+    fold = tab.locator("details.fold").first
+    fold.locator("summary").press("Enter")
+    assert fold.locator("pre").is_visible()
+    context.close()
+
+
+def test_on_a_wide_screen_and_without_javascript_code_is_open(site: str, browser: sync_api.Browser) -> None:
+    for options in ({}, {"viewport": {"width": 360, "height": 800}, "java_script_enabled": False}):
+        context = browser.new_context(**options)
+        tab = context.new_page()
+        tab.goto(f"{site}/{LESSON_PAGES[0]}")
+        assert tab.locator("details.fold").count() == 0
+        assert tab.locator("div.cell > .cell_input pre").first.is_visible()
+        context.close()
+
+
 def test_theme_switch_and_copy_buttons_work_with_the_keyboard(visit: Callable[[str], sync_api.Page]) -> None:
     tab = visit("lessons/05_feature_extraction.html")
     before = tab.evaluate("document.documentElement.dataset.mode")
