@@ -24,3 +24,9 @@ def test_the_three_switches_of_malloc_are_turned_to_keep_large_blocks(monkeypatc
     assert tl.keep_freed_memory() is made
     # malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD; man 3 mallopt
     assert asked == {-1: 2_147_483_647, -2: 268_435_456, -3: 1_073_741_824}
+
+
+def test_elsewhere_than_with_glibc_nothing_is_asked_for(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("asked"))
+    assert tl.keep_freed_memory() is False

@@ -5,6 +5,8 @@ import inspect
 import pytest
 
 import transferlib as tl
+from transferlib.evaluation import DRAWS
+from transferlib.features import CACHE_LIMIT, no_room
 from transferlib.run import Run
 
 
@@ -81,3 +83,8 @@ def test_the_defaults_of_a_model_are_the_documented_ones():
 def test_a_run_begins_with_nothing():
     run = Run(tl.fine_tuning(), "small_cnn", "stripes", 3)
     assert (run.history, run.best_epoch, run.seconds, run.notes) == ([], 0, 0.0, [])
+
+
+def test_the_limits_are_the_documented_ones():
+    assert (CACHE_LIMIT, DRAWS) == (2 * 1024**3, 200)
+    assert no_room(CACHE_LIMIT, None) == "" != no_room(CACHE_LIMIT + 1, None)

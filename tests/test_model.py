@@ -107,3 +107,13 @@ def test_kept_statistics_hold_batchnorm_and_nothing_else():
 def test_a_model_can_be_spoken_to_in_one_breath():
     model = small_model()
     assert model.freeze_to(2) is model.train() is model.eval() is model.randomise(3)
+
+
+def test_a_model_says_how_much_of_it_learns():
+    model = small_model().freeze_to(4)
+    learn = sum(p.numel() for p in [*model.stages[4:].parameters(), *model.head.parameters()])
+    total = sum(p.numel() for p in model.parameters())
+    assert repr(model) == (
+        "TransferModel(small_cnn, random: [stem] → [stage1] → [stage2] → [stage3] → stage4 → head; "
+        f"{learn:,} of {total:,} parameters learn)"
+    )

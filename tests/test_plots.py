@@ -108,7 +108,7 @@ def test_differences_show_every_pair_the_interval_and_the_verdict_by_colour(ax):
     assert tuple(line.get_xdata()) == rows["clear"].interval
     assert list(dots.get_xdata()) == [0.3, 0.31, 0.29]
     assert list(zero.get_xdata()) == [0, 0]
-    assert line.get_color() != other.get_color()
+    assert (line.get_color(), other.get_color()) == (plots.COLOURS["fine-tuning"], plots.COLOURS["from scratch"])
 
 
 def drawn(ax):

@@ -196,3 +196,10 @@ def test_progress_whose_epochs_or_batches_cannot_be_is_refused(tmp_path, change)
     path.write_text(json.dumps(facts | change))
     with pytest.raises(CheckpointError, match="not the progress of a run"):
         tl.fit(small_model(), stripe_splits(), tl.fine_tuning(4), seed=1, checkpoint=tmp_path, resume=True)
+
+
+def test_without_resume_a_run_starts_anew_in_a_folder_that_holds_progress(tmp_path):
+    interrupted(tmp_path, tl.fine_tuning(4), 2, stripe_splits())
+    epochs = []
+    tl.fit(small_model(), stripe_splits(), tl.fine_tuning(4), seed=1, checkpoint=tmp_path, progress=epochs.append)
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4]

@@ -91,6 +91,7 @@ def test_what_was_checked_cannot_be_changed_afterwards(what, name):
         (lambda: tl.fine_tuning(lr=-1.0), "lr"),
         (lambda: tl.fine_tuning(lr=float("nan")), "lr"),
         (lambda: tl.fine_tuning(body=0.0), "body"),
+        (lambda: tl.fine_tuning(body=1.01), "body"),
         (lambda: tl.fine_tuning(decay=2.0), "decay"),
         (lambda: tl.fine_tuning(learn=-1), "learn"),
         (lambda: tl.fine_tuning(optimizer="adam"), "optimizer"),
