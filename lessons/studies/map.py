@@ -3,6 +3,7 @@
     python lessons/studies/map.py            # every cell that map.json does not hold yet: hours on two cores
     python lessons/studies/map.py --most 64  # only up to 64 training images
     python lessons/studies/map.py --folder isic9=PHOTOS  # also on photographs of your own, under that name
+    python lessons/studies/map.py --seen 128 --most 512  # into map-128.json: the same pictures, seen larger
 
 Six data sets, always at hand, at a rising distance from the source: photographs; the same photographs with their
 blocks of 16, 8 and 4 pixels in one fixed random order (nothing but the arrangement is lost, and
@@ -13,6 +14,9 @@ is frozen is computed once; validation (64 images) chooses the epoch; the test s
 what it has) is read once.
 
 map.json, the log, holds every run; the map that the package reads, transferlib/advice/map.json, is distilled from it.
+
+The images are kept at 64 pixels. With --seen the pretrained networks see them larger, and each run from scratch takes
+the better of both sizes on the validation images. That map is being measured; the package does not read it yet.
 """
 
 from __future__ import annotations
@@ -55,6 +59,8 @@ BLANK_TWIN = "from scratch, the large network"
 PATIENT = "from scratch, with patience"
 PATIENT_SETS = ("photos", "lesions", "digits", "isic9")
 IMAGE_SIZE, N_VAL, N_TEST = 64, 64, 400
+LARGER_SETS = ("photos", "photos, blocks of 8", "lesions", "digits")  # at --seen
+LARGER_SIZES = (16, 32, 64, 128, 256, 512, 1024)
 
 
 def scramble(images: torch.Tensor, block: int) -> torch.Tensor:
@@ -103,7 +109,9 @@ def pixels(splits: tl.Splits) -> float:
     return float(fit.score(flat[1], splits.test.labels.numpy()))
 
 
-def measure(name: str, n: int, strategy: str, seed: int, path: str | None) -> Cell:
+def measure(
+    name: str, n: int, strategy: str, seed: int, path: str | None, seen: int
+) -> Cell:
     """One cell."""
     splits = load(name, n, seed, path)
     cell: Cell = {
@@ -116,7 +124,8 @@ def measure(name: str, n: int, strategy: str, seed: int, path: str | None) -> Ce
     if strategy == "pixels":
         return {**cell, "accuracy": pixels(splits)}
     if strategy == "similarity":
-        found = asdict(similarity(splits.train, len(splits.classes)))
+        reader = tl.TransferModel("efficientnet_lite0", input_size=seen)
+        found = asdict(similarity(splits.train, len(splits.classes), reader))
         return {
             **cell,
             **{
@@ -130,13 +139,22 @@ def measure(name: str, n: int, strategy: str, seed: int, path: str | None) -> Ce
     else:
         recipe = recipes(n, augment="none")["from scratch" if twin else strategy]
     backbone = "efficientnet_lite0" if recipe.pretrained or twin else "small_cnn"
-    model = tl.TransferModel(
-        backbone, len(splits.classes), pretrained=recipe.pretrained, seed=seed
-    )
-    run = tl.fit(model, splits, recipe, seed=seed)
+    tried = []
+    for size in {seen} if recipe.pretrained else {IMAGE_SIZE, seen}:
+        model = tl.TransferModel(
+            backbone,
+            len(splits.classes),
+            pretrained=recipe.pretrained,
+            seed=seed,
+            input_size=size,
+        )
+        run = tl.fit(model, splits, recipe, seed=seed)
+        tried.append((run.best.val_accuracy, -run.best.val_loss, size, run, model))
+    *_, size, run, model = max(tried, key=lambda found: found[:2])
     scores = tl.evaluate(model, splits.test)
     return {
         **cell,
+        "seen": size,
         "accuracy": scores.accuracy,
         "balanced_accuracy": scores.balanced_accuracy,
         "val_accuracy": run.best.val_accuracy,
@@ -194,16 +212,24 @@ def main() -> None:
         help="also a folder with one sub-folder a class; may be repeated",
     )
     parser.add_argument("--strategy", help="only this one")
+    parser.add_argument(
+        "--seen",
+        type=int,
+        default=IMAGE_SIZE,
+        metavar="PIXELS",
+        help="side at which pretrained networks see the images (%(default)s)",
+    )
     args = parser.parse_args()
     folders = dict(pair.split("=", 1) for pair in args.folder)
     tl.keep_freed_memory()
     threadpool_limits(1, user_api="blas")
+    larger = args.seen != IMAGE_SIZE
     wanted = [
         (name, n, strategy, seed)
-        for n in SIZES
+        for n in (LARGER_SIZES if larger else SIZES)
         if n <= args.most
         for seed in SEEDS
-        for name in (*SETS, *folders)
+        for name in (*(LARGER_SETS if larger else SETS), *folders)
         if n <= 1024 or name != "digits"  # scikit-learn has 1,797 of them
         for strategy in ("similarity", *recipes(n), "pixels", BLANK_TWIN, PATIENT)
         if args.strategy in (None, strategy)
@@ -213,7 +239,7 @@ def main() -> None:
 
     def measured(name: str, n: int, strategy: str, seed: int) -> Cell | None:
         try:
-            return measure(name, n, strategy, seed, folders.get(name))
+            return measure(name, n, strategy, seed, folders.get(name), args.seen)
         except tl.DataError as error:
             if name not in folders:
                 raise
@@ -222,6 +248,11 @@ def main() -> None:
             return None
 
     keys = ("set", "n", "strategy", "seed")
+    if larger:
+        path = RESULT.with_name(f"map-{args.seen}.json")
+        command = f"python lessons/studies/map.py --seen {args.seen}"
+        fill(path, command, keys, wanted, measured)
+        return
     fill(RESULT, "python lessons/studies/map.py", keys, wanted, measured)
     distilled = distil(json.loads(RESULT.read_text()))
     write_whole(MAP, f"{json.dumps(distilled, indent=1)}\n".encode())
