@@ -47,7 +47,17 @@ def test_a_truncated_weights_file_is_refused(tmp_path, keep):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "classes": ["a", "b"]}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 99}',
+        '{"format": 1}',
+        '{"format": 1, "classes": ["a", "b"]}',
+        '{"format": 1, "classes": [1, 2]}',
+        '{"format": 1, "classes": "ab"}',
+    ],
 )
 def test_a_damaged_json_is_refused(tmp_path, text):
     tl.save(small_model(), tmp_path, classes=CLASSES)

@@ -98,3 +98,10 @@ def test_where_nothing_is_frozen_or_every_view_is_fresh_nothing_can_be_kept(froz
     state = begun(model, stripe_splits(augment="flip"), strategy if frozen else tl.from_scratch(1))
     model.freeze_to(frozen)
     assert keepable(state) == (0, 0)
+
+
+def test_images_that_are_shown_as_they_are_have_one_view_whatever_was_asked_for():
+    model, splits = small_model(), stripe_splits(augment="none")
+    state = begun(model, splits, tl.feature_extraction(1, views=3))
+    model.freeze_to(5)
+    assert keepable(state) == (1, (len(splits.train) + len(splits.val)) * 128 * 2)

@@ -136,6 +136,8 @@ def test_the_darkness_of_a_confusion_matrix_is_the_share_of_the_row_and_its_numb
     by_hand = confusion_matrix([0, 0, 0, 0, 1], [0, 0, 0, 1, 1], labels=range(3), normalize="true")
     assert drawn(ax) == pytest.approx(by_hand)
     assert ax.images[0].get_clim() == (0, 1)
+    even = plots.confusion(tl.score([0, 0, 1, 1], np.eye(2)[[0, 1, 0, 1]]), Figure().subplots())
+    assert even.images[0].get_clim() == (0, 1)
     assert [(t.get_position(), t.get_color()) for t in ax.texts] == [
         ((0, 0), "white"),
         ((1, 0), "black"),
