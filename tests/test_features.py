@@ -90,6 +90,7 @@ def test_the_bytes_of_all_views_are_told_as_they_will_be(views):
     state = begun(model, splits, tl.feature_extraction(1, views=views))
     model.freeze_to(5)
     assert keepable(state) == (views, numbers * 2)
+    assert all(type(number) is int for number in keepable(state))
 
 
 @pytest.mark.parametrize("frozen", [0, 5])

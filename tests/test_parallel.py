@@ -137,3 +137,10 @@ def test_the_command_line_in_two_processes_writes_once_and_what_one_process_writ
     assert not all(torch.equal(one[name], two[name]) for name in one)  # the sums were really shared out
     assert {path.name for path in (tmp_path / "one").iterdir()} >= {"model.json", "metrics.json", "README.md"}
     assert len(list((tmp_path / "one").iterdir())) == len(list((tmp_path / "two").iterdir()))
+
+
+def test_batch_norm_that_does_not_train_is_left_as_it_is():
+    inputs, mean, var = torch.randn(4, 3, 5, 5), torch.randn(3), torch.rand(3) + 0.5
+    alone = batch_norm(inputs, mean, var)
+    with _SharedStatistics(lambda total: pytest.fail("asked the other processes")):
+        assert torch.equal(batch_norm(inputs, mean, var), alone)
