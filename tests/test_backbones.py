@@ -2,6 +2,7 @@ import hashlib
 import socket
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import huggingface_hub
@@ -325,3 +326,16 @@ def test_weights_of_the_hub_are_loaded_from_safetensors(monkeypatch, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"half a file")
     with pytest.raises(WeightsError, match="Three ways out"):
         build_backbone("timm:resnet18")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2", "mobilenet_v3_small", "convnext_tiny"])
+def test_every_layer_but_the_classifier_is_in_a_stage_dropout_too(name):
+    passed_on = (torch.nn.Flatten, torch.nn.AdaptiveAvgPool2d)  # some networks do this in their forward
+
+    def kinds(module):
+        leaves = [layer for layer in module.modules() if not list(layer.children())]
+        return Counter(type(layer).__name__ for layer in leaves if not isinstance(layer, passed_on))
+
+    whole = kinds(torchvision.models.get_model(name))
+    whole["Linear"] -= 1
+    assert kinds(build_backbone(name, pretrained=False).stages) == +whole
