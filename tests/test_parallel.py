@@ -12,6 +12,8 @@ from torch.nn.functional import batch_norm
 
 import transferlib as tl
 from transferlib.engine.processes import Processes, _SharedStatistics
+from transferlib.engine.state import Keeping
+from transferlib.training import begin
 
 pytest.importorskip("accelerate")
 STRATEGIES = {
@@ -144,3 +146,18 @@ def test_batch_norm_that_does_not_train_is_left_as_it_is():
     alone = batch_norm(inputs, mean, var)
     with _SharedStatistics(lambda total: pytest.fail("asked the other processes")):
         assert torch.equal(batch_norm(inputs, mean, var), alone)
+
+
+def test_more_processes_than_images_in_a_batch_are_refused_before_anything_is_trained(monkeypatch):
+    processes = Processes("cpu")
+    monkeypatch.setattr(processes, "count", 4)
+    with pytest.raises(tl.TransferError, match="batches of 3 images cannot be shared by 4 processes"):
+        begin(
+            small_model(),
+            stripe_splits(24),
+            tl.fine_tuning(1, batch_size=3),
+            seed=0,
+            processes=processes,
+            precision="fp32",
+            keeping=Keeping(),
+        )

@@ -101,7 +101,6 @@ class _SharedStatistics(TorchFunctionMode):
         given = kwargs or {}
         if function is functional.batch_norm:
             call = signature(function).bind(*args, **given)
-            call.apply_defaults()
             if call.arguments["training"]:
                 return self._batch_norm(**call.arguments)
         return function(*args, **given)
