@@ -188,6 +188,11 @@ LESSON_PAGES = [page for page in PAGES if page.startswith("lessons/")]
 
 
 @pytest.mark.parametrize("page", LESSON_PAGES)
+def test_no_lesson_uses_an_old_name(page: str) -> None:
+    assert "DeprecationWarning" not in (SITE / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", LESSON_PAGES)
 def test_on_a_phone_code_is_folded_and_opens(page: str, site: str, browser: sync_api.Browser) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 800})
     tab = context.new_page()
