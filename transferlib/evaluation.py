@@ -152,8 +152,8 @@ class Scores:
         found = {}
         for name, metric in METRICS.items():
             drawn = metric(self.labels, self.probabilities, weights)
-            drawn = drawn[~np.isnan(drawn)] if np.isfinite(drawn).any() else drawn
-            low, high = np.quantile(drawn, [0.025, 0.975])
+            known = drawn[~np.isnan(drawn)]
+            low, high = np.quantile(known if len(known) else drawn, [0.025, 0.975])
             found[name] = (float(low), float(high))
         return found
 
