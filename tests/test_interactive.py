@@ -14,6 +14,7 @@ from scipy.stats import ttest_1samp
 import transferlib as tl
 from transferlib.advice.places import expect, load_map
 from transferlib.advice.similarity import Similarity
+from transferlib.cli.parser import STRATEGIES
 from transferlib.plots import COLOURS
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -202,6 +203,9 @@ def test_a_quiz_is_answered_with_the_keyboard_remembered_here_and_started_again(
 def test_a_strategy_has_one_colour_on_the_site_and_in_the_figures() -> None:
     sheet = (TOOLS.parent / "_static" / "course.css").read_text()
     names = {"from scratch": "scratch", "feature extraction": "probe", "progressive unfreezing": "progressive"}
-    for strategy, colour in COLOURS.items():
-        name = names.get(strategy, strategy.lower().replace(" ", "-"))
-        assert f"--{name}: {colour.lower()};" in sheet
+    for strategy in (make().name for make in STRATEGIES.values()):
+        variable = f"--{names.get(strategy, strategy.lower().replace(' ', '-'))}"
+        assert strategy in COLOURS, f"give {strategy!r} a colour in plots.COLOURS"
+        here = f"{variable}: {COLOURS[strategy].lower()};"
+        assert here in sheet, f"write {here!r} into :root of book/_static/course.css"
+        assert sheet.count(f"{variable}: #") == 2, f"give {variable} a colour for the dark theme, too, in course.css"
