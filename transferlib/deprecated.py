@@ -1,4 +1,4 @@
-"""Old names, kept for one version with a DeprecationWarning. Delete this file and its three users in 0.3."""
+"""Old names, kept for one version with a DeprecationWarning. Delete this file and its users in 0.3."""
 
 import sys
 import warnings

@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -110,10 +111,16 @@ def pixels(splits: tl.Splits) -> float:
 
 
 def measure(
-    name: str, n: int, strategy: str, seed: int, path: str | None, seen: int
+    name: str,
+    n: int,
+    strategy: str,
+    seed: int,
+    path: str | None,
+    sizes: tuple[int, ...],
+    kept: int = IMAGE_SIZE,
 ) -> Cell:
-    """One cell."""
-    splits = load(name, n, seed, path)
+    """One cell. Of several sizes at which the network sees the images, validation chooses."""
+    splits = load(name, n, seed, path, kept)
     cell: Cell = {
         "set": name,
         "n": n,
@@ -124,7 +131,7 @@ def measure(
     if strategy == "pixels":
         return {**cell, "accuracy": pixels(splits)}
     if strategy == "similarity":
-        reader = tl.TransferModel("efficientnet_lite0", input_size=seen)
+        reader = tl.TransferModel("efficientnet_lite0", input_size=sizes[0])
         found = asdict(similarity(splits.train, len(splits.classes), reader))
         return {
             **cell,
@@ -140,7 +147,7 @@ def measure(
         recipe = recipes(n, augment="none")["from scratch" if twin else strategy]
     backbone = "efficientnet_lite0" if recipe.pretrained or twin else "small_cnn"
     tried = []
-    for size in {seen} if recipe.pretrained else {IMAGE_SIZE, seen}:
+    for size in sizes:
         model = tl.TransferModel(
             backbone,
             len(splits.classes),
@@ -194,6 +201,33 @@ def distil(told: dict) -> dict:
     }
 
 
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """The option of a study that can also measure photographs of one's own: pairs of a name and a path."""
+    parser.add_argument(
+        "--folder",
+        action="append",
+        default=[],
+        type=lambda pair: pair.split("=", 1),
+        metavar="NAME=PATH",
+        help="also a folder with one sub-folder a class; may be repeated",
+    )
+
+
+def or_left_out(measure: Callable[..., Cell], folders: dict[str, str]) -> Callable:
+    """The same, but None, and a line, for a cell for which a folder has too few images."""
+
+    def measured(name: str, *key: object) -> Cell | None:
+        try:
+            return measure(name, *key)
+        except tl.DataError as error:
+            if name not in folders:
+                raise
+            print(name, *key, f"left out: {error}", flush=True)
+            return None
+
+    return measured
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -204,13 +238,7 @@ def main() -> None:
         default=max(SIZES),
         help="training images of the largest cells",
     )
-    parser.add_argument(
-        "--folder",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="also a folder with one sub-folder a class; may be repeated",
-    )
+    add_folder(parser)
     parser.add_argument("--strategy", help="only this one")
     parser.add_argument(
         "--seen",
@@ -220,7 +248,7 @@ def main() -> None:
         help="side at which pretrained networks see the images (%(default)s)",
     )
     args = parser.parse_args()
-    folders = dict(pair.split("=", 1) for pair in args.folder)
+    folders = dict(args.folder)
     tl.keep_freed_memory()
     threadpool_limits(1, user_api="blas")
     larger = args.seen != IMAGE_SIZE
@@ -237,16 +265,12 @@ def main() -> None:
         if strategy != PATIENT or (name in PATIENT_SETS and n <= 512 and seed < 3)
     ]
 
-    def measured(name: str, n: int, strategy: str, seed: int) -> Cell | None:
-        try:
-            return measure(name, n, strategy, seed, folders.get(name), args.seen)
-        except tl.DataError as error:
-            if name not in folders:
-                raise
-            # The folder has fewer images.
-            print(name, n, strategy, seed, f"left out: {error}", flush=True)
-            return None
+    def measured(name: str, n: int, strategy: str, seed: int) -> Cell:
+        opponent = larger and strategy.startswith("from scratch")
+        sizes = (IMAGE_SIZE, args.seen) if opponent else (args.seen,)
+        return measure(name, n, strategy, seed, folders.get(name), sizes)
 
+    measured = or_left_out(measured, folders)
     keys = ("set", "n", "strategy", "seed")
     if larger:
         path = RESULT.with_name(f"map-{args.seen}.json")

@@ -72,7 +72,8 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     expected = expect(data, places)
     made = recipes(data.images)
     # from scratch, as on the map, a network of a size that few images can train
-    blank = TransferModel("small_cnn", model.num_classes, pretrained=False)
+    seen = model.image_preprocess.input_size
+    blank = TransferModel("small_cnn", model.num_classes, pretrained=False, input_size=seen)
     networks = {name: model if strategy.pretrained else blank for name, strategy in made.items()}
     seconds = {name: plan(networks[name], splits, strategy).seconds for name, strategy in made.items()}
     within = [row for row in expected if seconds[row.strategy] <= budget]

@@ -15,7 +15,7 @@ from torch import Tensor
 from transferlib.data.own.images import SUFFIXES, THUMB, check_size, decode_image, read, thumbnail
 from transferlib.errors import DataError
 
-PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPELLINGS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 LOOK = 2 * THUMB  # the side at which images are decoded that are only looked at
 
 
@@ -117,7 +117,7 @@ def _parts(root: Path, ignored: dict[Path, str], train: bool) -> dict[str, Path]
     top = _sifted(root, _no_class, {})
     parts: dict[str, Path] = {}
     for folder in top:
-        if (part := PARTS.get(folder.name.casefold())) and _sifted(folder, _no_class, {}):
+        if (part := SPELLINGS.get(folder.name.casefold())) and _sifted(folder, _no_class, {}):
             if part in parts:
                 raise DataError(
                     f"{os.fspath(root)!r} holds both {parts[part].name!r} and {folder.name!r}, and both say {part!r}. "
