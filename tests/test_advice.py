@@ -21,7 +21,7 @@ ALWAYS = ("photos", "photos, blocks of 16", "photos, blocks of 8", "photos, bloc
 def place(shift=0.4, images=64, gain=0.0, name="made up"):
     scores = dict.fromkeys(NAMES, (0.5, 0.6, 0.55))
     scores["fine-tuning"] = tuple(score + gain for score in scores["fine-tuning"])
-    return Place(name, Similarity(images, 4, 0.5, 0.2, 0.0, shift), scores)
+    return Place(name, Similarity(images, 4, 0.5, 0.2, shift), scores)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_quicker_strategy_that_is_nearly_as_good_is_named(monkeypatch):
 def test_the_expected_gain_and_its_spread_are_those_of_the_most_similar_place():
     near, far = place(shift=0.3, gain=0.1), place(shift=0.6, gain=-0.3)
     near.accuracies["fine-tuning"] = (0.5, 0.6, 0.85)
-    rows = {row.strategy: row for row in expect(Similarity(64, 4, 0.8, 0.2, 0.0, 0.3), (near, far))}
+    rows = {row.strategy: row for row in expect(Similarity(64, 4, 0.8, 0.2, 0.3), (near, far))}
     assert rows["fine-tuning"].gain == pytest.approx(np.mean([0, 0, 0.3]), abs=1e-6)
     assert rows["fine-tuning"].spread == pytest.approx(np.std([0, 0, 0.3]), abs=1e-6)
     assert rows["feature extraction"] == Expected("feature extraction", 0.0, 0.0)
@@ -65,14 +65,14 @@ def test_the_expected_gain_and_its_spread_are_those_of_the_most_similar_place():
 @given(images=st.integers(1, 10**7), shift=st.floats(0, 3))
 def test_expected_gains_lie_between_those_measured(images, shift):
     places = [place(shift=0.3, gain=-0.2), place(shift=0.5, images=500, gain=0.3)]
-    gain = {row.strategy: row.gain for row in expect(Similarity(images, 4, 0.5, 0.2, 0.0, shift), places)}
+    gain = {row.strategy: row.gain for row in expect(Similarity(images, 4, 0.5, 0.2, shift), places)}
     assert -0.2 - 1e-9 <= gain["fine-tuning"] <= 0.3 + 1e-9
 
 
 def test_likeness_falls_with_the_images_a_class_and_with_the_distance_to_the_source():
     here = place(shift=0.3, images=64)  # of 4 classes
     others = ((64, 4, 0.3), (32, 2, 0.3), (128, 4, 0.3), (64, 4, 0.33))
-    like = [here.likeness(Similarity(n, classes, 0, 0, 0, shift)) for n, classes, shift in others]
+    like = [here.likeness(Similarity(n, classes, 0, 0, shift)) for n, classes, shift in others]
     assert like[:2] == [1, 1]
     assert 0 < like[3] < like[2] < 1
 

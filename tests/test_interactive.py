@@ -82,7 +82,7 @@ def test_the_explorer_expects_off_the_map_what_the_package_expects(visit: Visit)
     for shift, each in ((0.36, 16.0), (0.41, 3.0), (0.54, 40.0)):
         rows = tab.evaluate("([shift, each]) => explorer.expect(shift, each).rows", [shift, each])
         there = {row["name"]: row for row in rows}
-        data = Similarity(round(each * 10), 10, 0.5, 0.2, 0.0, shift)
+        data = Similarity(round(each * 10), 10, 0.5, 0.2, shift)
         for row in expect(data, load_map()):
             assert there[row.strategy]["gain"] == pytest.approx(row.gain, abs=1e-3)
             assert there[row.strategy]["spread"] == pytest.approx(row.spread, abs=1e-3)

@@ -110,7 +110,7 @@ def test_rates_never_rise_towards_the_input_and_are_zero_exactly_where_frozen(ph
         tl.fine_tuning,
         epochs=st.integers(1, 9),
         warmup=st.floats(0, 0.9),
-        schedule=st.sampled_from(["cosine", "constant"]),
+        schedule=st.sampled_from(["cosine", "restarts", "constant"]),
     ),
     total=st.integers(1, 200),
 )

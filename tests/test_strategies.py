@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from itertools import pairwise
 
 import pytest
@@ -62,7 +62,7 @@ def test_only_from_scratch_forgets_the_weights():
     assert [name for name, make in STRATEGIES.items() if not make().pretrained] == ["from-scratch"]
 
 
-@given(step=st.integers(0, 99), warmup=st.floats(0, 0.9), schedule=st.sampled_from(["cosine", "constant"]))
+@given(step=st.integers(0, 99), warmup=st.floats(0, 0.9), schedule=st.sampled_from(["cosine", "restarts", "constant"]))
 def test_the_schedule_never_leaves_zero_to_one(step, warmup, schedule):
     strategy = tl.fine_tuning(1, warmup=warmup, schedule=schedule)
     assert 0 <= schedule_factor(strategy, step, 100) <= 1
@@ -74,6 +74,16 @@ def test_the_cosine_ends_near_zero_and_starts_with_a_warm_up():
     assert factors[0] < 0.1
     assert max(factors) == factors[10] == 1
     assert factors[-1] < 0.001
+
+
+def test_restarts_are_a_whole_schedule_for_each_phase():
+    strategy = tl.progressive_unfreezing(10, steps=4, warmup=0.25, schedule="restarts")
+    factors = [schedule_factor(strategy, step, 40) for step in range(40)]
+    alone = [tl.fine_tuning(phase.epochs, warmup=0.25) for phase in strategy.phases]
+    assert factors == [schedule_factor(one, step, 4 * one.epochs) for one in alone for step in range(4 * one.epochs)]
+    one = tl.fine_tuning(7)
+    again = replace(one, schedule="restarts")
+    assert [schedule_factor(again, s, 14) for s in range(14)] == [schedule_factor(one, s, 14) for s in range(14)]
 
 
 @pytest.mark.parametrize(("what", "name"), [(tl.fine_tuning(), "batch_size"), (tl.Phase(1, 0, 0.01), "lr")])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CHOICES = {
     "optimizer": ("adamw", "sgd"),
-    "schedule": ("cosine", "constant"),
+    "schedule": ("cosine", "restarts", "constant"),
     "augment": (None, "none", "flip", "dihedral"),
     "monitor": ("accuracy", "balanced_accuracy", "loss", "last"),
 }
@@ -87,17 +87,17 @@ class Strategy:
 
     pretrained: False forgets the weights first. optimizer: "adamw", or "sgd" with momentum.
     schedule: "cosine" falls to zero over the whole run after `warmup` (a share of its steps);
-    "constant" does not. keep_statistics: the stages' BatchNorm layers keep the averages they
-    came with while their weights learn; those of a few small batches are too noisy to replace
-    the averages of a million images (a body from scratch needs them). augment: None leaves it
-    to the data (see `Splits.augment`), "none" shows each image as it is; a function, such as a
-    transform of torchvision.transforms.v2, gets one uint8 image, (3, H, W), at a time. loss: None
-    is cross-entropy; a function of logits, (N, K), and labels, (N,), gives their mean loss, as
-    those of torch.nn do. views: with K ≥ 1
-    frozen stages see K fixed views of each image (the first one unchanged) and are computed
-    once; None draws fresh ones every epoch. class_weights: "balanced" or one weight a class,
-    for the training loss. monitor: what the epoch that is kept has most of, on the validation
-    split; "last" keeps the last one. patience: stop after so many epochs without a better one.
+    "restarts" does so in each phase anew; "constant" stays. keep_statistics: the stages' BatchNorm
+    layers keep the averages they came with while their weights learn; those of a few small batches
+    are too noisy to replace the averages of a million images (a body from scratch needs them).
+    augment: None leaves it to the data (see `Splits.augment`), "none" shows each image as it is; a
+    function, such as a transform of torchvision.transforms.v2, gets one uint8 image, (3, H, W), at
+    a time. loss: None is cross-entropy; a function of logits, (N, K), and labels, (N,), gives their
+    mean loss, as those of torch.nn do. views: with K ≥ 1 frozen stages see K fixed views of each
+    image (the first one unchanged) and are computed once; None draws fresh ones every epoch.
+    class_weights: "balanced" or one weight a class, for the training loss. monitor: what the epoch
+    that is kept has most of, on the validation split; "last" keeps the last one. patience: stop
+    after so many epochs without a better one.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Strategy:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: float = 0.9
     weight_decay: float = 1e-2
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "restarts", "constant"] = "cosine"
     warmup: float = 0.1
     batch_size: int = 16
     keep_statistics: bool = False

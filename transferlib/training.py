@@ -253,6 +253,11 @@ def _optimizer(model: TransferModel, strategy: Strategy) -> torch.optim.Optimize
 
 def schedule_factor(strategy: Strategy, step: int, total: int) -> float:
     """What share of its rate a group learns with at `step` of `total`: warm-up, then the schedule."""
+    if strategy.schedule == "restarts":
+        lengths = [total * phase.epochs // strategy.epochs for phase in strategy.phases]
+        while step >= lengths[0] and len(lengths) > 1:
+            step -= lengths.pop(0)
+        total = lengths[0]
     warm = round(strategy.warmup * total)
     if step < warm:
         return (step + 1) / (warm + 1)

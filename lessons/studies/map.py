@@ -58,10 +58,27 @@ SEEDS = range(5)
 BLANK_TWIN = "from scratch, the large network"
 # Augmented, and with several times the epochs: the opponent of lesson 3.
 PATIENT = "from scratch, with patience"
+# The verdict on progressive unfreezing hangs on its schedule, the one on fine-tuning on its epochs: `variants`.
+VARIANT_SETS, VARIANT_SIZES = ("photos", "lesions", "isic9"), (32, 128)
 PATIENT_SETS = ("photos", "lesions", "digits", "isic9")
 IMAGE_SIZE, N_VAL, N_TEST = 64, 64, 400
 LARGER_SETS = ("photos", "photos, blocks of 8", "lesions", "digits")  # at --seen
 LARGER_SIZES = (16, 32, 64, 128, 256, 512, 1024)
+
+
+def variants(n: int) -> dict[str, tl.Strategy]:
+    """Two strategies of the map otherwise: each phase with a schedule of its own; half, and three times the epochs."""
+    usual = recipes(n, augment="none")
+    thawing, tuning = usual["progressive unfreezing"], usual["fine-tuning"]
+    return {
+        f"{thawing.name}, restarts": replace(thawing, schedule="restarts"),
+        f"{tuning.name}, half as long": tl.fine_tuning(
+            max(1, tuning.epochs // 2), augment="none"
+        ),
+        f"{tuning.name}, three times as long": tl.fine_tuning(
+            3 * tuning.epochs, augment="none"
+        ),
+    }
 
 
 def scramble(images: torch.Tensor, block: int) -> torch.Tensor:
@@ -135,16 +152,14 @@ def measure(
         found = asdict(similarity(splits.train, len(splits.classes), reader))
         return {
             **cell,
-            **{
-                key: round(found[key], 4)
-                for key in ("features", "pixels", "log_evidence", "shift")
-            },
+            **{key: round(found[key], 4) for key in ("features", "pixels", "shift")},
         }
     twin = strategy == BLANK_TWIN
     if strategy == PATIENT:
         recipe = tl.from_scratch(min(120, max(60, 16_000 // n)))
     else:
-        recipe = recipes(n, augment="none")["from scratch" if twin else strategy]
+        usual = recipes(n, augment="none") | variants(n)
+        recipe = usual["from scratch" if twin else strategy]
     backbone = "efficientnet_lite0" if recipe.pretrained or twin else "small_cnn"
     tried = []
     for size in sizes:
@@ -187,7 +202,7 @@ def distil(told: dict) -> dict:
         rows = [cells["similarity"][seed] for seed in seeds]
         means = {
             key: float(np.mean([row[key] for row in rows]))
-            for key in ("features", "pixels", "log_evidence", "shift")
+            for key in ("features", "pixels", "shift")
         }
         about = {"images": n, "classes": rows[0]["classes"], **means}
         accuracies = {
@@ -259,10 +274,19 @@ def main() -> None:
         for seed in SEEDS
         for name in (*(LARGER_SETS if larger else SETS), *folders)
         if n <= 1024 or name != "digits"  # scikit-learn has 1,797 of them
-        for strategy in ("similarity", *recipes(n), "pixels", BLANK_TWIN, PATIENT)
+        for strategy in (
+            "similarity",
+            *recipes(n),
+            "pixels",
+            BLANK_TWIN,
+            PATIENT,
+            *variants(n),
+        )
         if args.strategy in (None, strategy)
         if strategy != BLANK_TWIN or (name == "digits" and n <= 512 and seed < 3)
         if strategy != PATIENT or (name in PATIENT_SETS and n <= 512 and seed < 3)
+        if strategy not in variants(n)
+        or (larger and name in VARIANT_SETS and n in VARIANT_SIZES and seed < 3)
     ]
 
     def measured(name: str, n: int, strategy: str, seed: int) -> Cell:

@@ -3,11 +3,9 @@
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
@@ -19,24 +17,21 @@ from transferlib.model import TransferModel
 
 MOST = 2000  # images that are measured
 
-Array = NDArray[Any]
-
 
 @dataclass(frozen=True)
 class Similarity:
     """What a set of training images says about itself, before anything is trained.
 
     features, pixels: how often an image's nearest neighbour is of its class, by frozen features and
-    by pixels, from 0 (guessing) to 1; neighbours of the image's own group do not count. log_evidence:
-    LogME (You et al. 2021) of the features, larger is better. shift: how far the images' averages in the
-    network's BatchNorm layers are from the source's, in standard deviations; nan without BatchNorm.
+    by pixels, from 0 (guessing) to 1; neighbours of the image's own group do not count. shift: how far
+    the images' averages in the network's BatchNorm layers are from the source's, in standard deviations;
+    nan without BatchNorm.
     """
 
     images: int
     classes: int
     features: float
     pixels: float
-    log_evidence: float
     shift: float
 
     @property
@@ -58,7 +53,6 @@ def similarity(split: Split, classes: int, model: TransferModel | None = None) -
         classes,
         _neighbours(table, part, classes),
         _neighbours(pixels - pixels.mean(0), part, classes),
-        log_evidence(table.double().numpy(), part.labels.numpy()),
         shift,
     )
 
@@ -77,36 +71,6 @@ def _neighbours(table: Tensor, split: Split, classes: int) -> float:
     shares = torch.bincount(split.labels, minlength=classes) / len(split)
     chance = shares.square().sum().item()
     return (right.float().mean().item() - chance) / (1 - chance)
-
-
-def log_evidence(table: Array, labels: Array) -> float:
-    """The largest log evidence of a linear model of each class on features (N, D), a mean over images and classes.
-
-    LogME: You, Liu, Wang and Long, "LogME: Practical Assessment of Pre-trained Models for Transfer Learning",
-    ICML 2021. The fixed-point iteration for the two precisions is MacKay's.
-    """
-    n, d = table.shape
-    left, values, _ = np.linalg.svd(table, full_matrices=False)
-    squared = values**2
-    found = []
-    for label in np.unique(labels):
-        target = (labels == label).astype(float)
-        along = (left.T @ target) ** 2
-        outside = max((target**2).sum() - along.sum(), 0.0)
-        alpha = beta = 1.0
-        for _ in range(50):
-            ratio = alpha / beta
-            gamma = (squared / (squared + ratio)).sum()
-            weights = (squared * along / (squared + ratio) ** 2).sum()
-            rest = (along / (1 + squared / ratio) ** 2).sum() + outside
-            alpha, beta = gamma / (weights + 1e-9), max(n - gamma, 1e-9) / (rest + 1e-9)
-            if abs(alpha / beta - ratio) < 1e-3 * ratio:
-                break
-        evidence = d / 2 * math.log(alpha) + n / 2 * math.log(beta) - n / 2 * math.log(2 * math.pi)
-        evidence -= (np.log(alpha + beta * squared).sum() + (d - len(squared)) * math.log(alpha)) / 2
-        evidence -= beta / 2 * rest + alpha / 2 * weights
-        found.append(evidence / n)
-    return float(np.mean(found))
 
 
 def frozen_features(model: TransferModel, images: Tensor) -> tuple[Tensor, float]:
