@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import re
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
+import numpy as np
 import pytest
 from browsing import PAGES, SITE, TOOLS, unavailable
 from fontTools.ttLib import TTFont
+from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api")
 AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
@@ -102,6 +105,26 @@ def test_page_is_whole_and_readable_in_light_and_dark_and_on_a_phone(
             assert wide <= width, f"{page} is {wide} px wide on a screen of {width} px"
         assert not tab.evaluate(SERIOUS), theme
     assert not tab.evaluate(MISSING_IMAGES)
+
+
+def test_in_the_dark_charts_are_dark_and_pictures_are_as_they_were(visit: Callable[[str], sync_api.Page]) -> None:
+    tab = visit("lessons/01_the_specialist.html")
+    tab.evaluate(MISSING_IMAGES)  # all of them come
+    shown: dict[str, dict[str, np.ndarray]] = {"light": {}, "dark": {}}
+    for theme, found in shown.items():
+        tab.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        for figure in tab.locator(".cell_output img").all():
+            taken = Image.open(io.BytesIO(figure.screenshot())).convert("L")
+            found[figure.get_attribute("src") or ""] = np.asarray(taken.resize((64, 64))).ravel()
+    charts = {figure.get_attribute("src") for figure in tab.locator(".cell_output img.chart").all()}
+    assert charts
+    assert charts < set(shown["dark"])
+    for figure, dark in shown["dark"].items():
+        light = shown["light"][figure]
+        if figure in charts:
+            assert np.median(light) > 240 > 60 > np.median(dark), figure
+        else:
+            assert np.corrcoef(light, dark)[0, 1] > 0.5, figure  # one that is turned over has less than 0
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -23,6 +23,7 @@ from bs4.formatter import HTMLFormatter
 from docutils import nodes
 from fontTools.subset import Subsetter
 from fontTools.ttLib import TTFont
+from PIL import Image
 from sphinx.application import Sphinx
 
 LESSON = re.compile(r"lessons/\d\d_\w+$")
@@ -120,6 +121,21 @@ def lighten(page: BeautifulSoup) -> None:
         del citations["role"]
 
 
+def is_chart(path: Path) -> bool:
+    """Whether a figure is lines on white paper, no photograph and no map of colours: it may be turned over."""
+    with Image.open(path) as figure:
+        colours = figure.convert("RGB").getcolors(10_000)  # None if there are more
+        white = next((count for count, colour in colours or [] if colour == (255, 255, 255)), 0)
+        return white > 0.7 * figure.width * figure.height
+
+
+def mark_charts(page: BeautifulSoup, folder: Path) -> None:
+    """Give the class `chart` to each figure that is one."""
+    for image in page.select('.cell_output img[src$=".png"]'):
+        if is_chart(folder / image["src"]):
+            image["class"] = [*image.get("class", []), "chart"]
+
+
 def finish(app: Sphinx, failed: Exception | None) -> None:
     """Make every page lighter, and write the policy into it."""
     if failed or app.builder.format != "html":
@@ -136,6 +152,7 @@ def finish(app: Sphinx, failed: Exception | None) -> None:
         if page.find("meta", {"http-equiv": "Content-Security-Policy"}):
             continue
         lighten(page)
+        mark_charts(page, path.parent)
         head = {"http-equiv": "Content-Security-Policy", "content": policy(page, handlers)}
         page.find("meta", charset=True).insert_after("\n    ", page.new_tag("meta", attrs=head))
         path.write_text(page.decode(formatter=AsWritten(EntitySubstitution.substitute_xml)), encoding="utf-8")
