@@ -9,10 +9,10 @@ VARIANT ?= 0
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help replicate study-map study-text study-depth study-input-size book test lab serve zip pdf release grade bench check format clean
+.PHONY: help replicate book test lab serve zip pdf release grade bench check format clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 book: $(READY)  ## execute the lessons and build the website (nothing that has not changed is executed again)
 	@rm -rf _build/html
@@ -53,17 +53,8 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-study-map: $(READY)  ## measure the map of size, similarity and strategy: hours; goes on where it stopped
-	$(BIN)/python lessons/studies/map.py
-
-study-text: $(READY)  ## measure the strategies on text: an hour; goes on where it stopped
-	$(BIN)/python lessons/studies/text.py
-
-study-depth: $(READY)  ## measure how much of the network should learn: a quarter of an hour
-	$(BIN)/python lessons/studies/depth.py
-
-study-input-size: $(READY)  ## measure how large the network should see small pictures: hours; goes on where it stopped
-	$(BIN)/python lessons/studies/input_size.py
+study-%: $(READY)  ## a record of lessons/studies again, such as study-map, study-text: minutes to hours; goes on where it stopped
+	$(BIN)/python lessons/studies/$(subst -,_,$*).py
 
 replicate: $(READY)  ## run every lesson with other kernels and other draws, and record which claims hold: hours; goes on where it stopped
 	$(BIN)/python lessons/studies/replicate.py $(if $(DRAWS),--draws $(DRAWS))

@@ -1,0 +1,119 @@
+"""What a source is worth that no label made: lesson 13's self-taught network against other teachers and none.
+
+    python lessons/studies/teachers.py  # every cell that teachers.json does not hold yet: an hour on one core
+
+Four sources for synthetic lesions: none (a blank network); 4,000 lesions without their labels, taught by the cells
+of lesson 13; as many steps on 2,000 patches of photographs with their labels; ImageNet. The first three are the same
+small network, which sees the lesions as they are kept, at 64 pixels; the fourth is the course's larger one, at 128.
+Three ways to use each: a probe (standardised features; validation chooses its freedom), the map's recipe of
+fine-tuning, and its recipe from scratch, begun with what the source left. Validation (64 images) chooses the epoch,
+the test split (400) is read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import torch
+from record import Cell, fill
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+import transferlib as tl
+from transferlib.advice.places import recipes
+
+RESULT = Path(__file__).with_name("teachers.json")
+LESSON = RESULT.parents[1] / "13_other_teachers.ipynb"
+SOURCES = ("none", "lesions without labels", "photographs with labels", "ImageNet")
+WAYS = ("probe", "fine-tuning", "from there at the full rate")
+SIZES, SEEDS, STEPS, POOL = (32, 128, 512), range(5), 800, 4000
+
+
+def taught() -> dict[str, Any]:
+    """The functions of lesson 13: its cells with the tag `taught`."""
+    names: dict[str, Any] = {}
+    for cell in nbformat.read(LESSON, 4).cells:
+        if "taught" in cell.metadata.get("tags", []):
+            exec(cell.source, names)
+    return names
+
+
+@lru_cache(maxsize=4)
+def source(name: str, seed: int) -> dict[str, torch.Tensor]:
+    """The state of the small network's stages after its lessons."""
+    if name == "none":
+        return tl.TransferModel(
+            "small_cnn", 2, pretrained=False, seed=seed
+        ).stages.state_dict()
+    pretrain: Callable = taught()["pretrain"]
+    data, n = {SOURCES[1]: ("lesions", POOL), SOURCES[2]: ("photos", 2000)}[name]
+    pool = tl.load_data(
+        data, n, image_size=64, n_val=16, n_test=16, seed=1000 + seed
+    ).train
+    labels = pool.labels if data == "photos" else None
+    model, _ = pretrain(pool.images, STEPS, seed, labels)
+    return model.stages.state_dict()
+
+
+def probe(model: tl.TransferModel, splits: tl.Splits) -> float:
+    """Test accuracy of the probe whose freedom validation prefers."""
+    parts = (splits.train, splits.val, splits.test)
+    features = [tl.extract_features(model, part.images).numpy() for part in parts]
+    train, val, test = map(StandardScaler().fit(features[0]).transform, features)
+    probes = [
+        tl.linear_probe(train, splits.train.labels, freedom=freedom)
+        for freedom in (0.001, 0.01, 0.1, 1)
+    ]
+    best = max(probes, key=lambda fitted: fitted.score(val, splits.val.labels))
+    return float(best.score(test, splits.test.labels))
+
+
+def measure(name: str, n: int, way: str, seed: int) -> Cell:
+    """One cell."""
+    splits = tl.load_data("lesions", n, image_size=64, n_val=64, n_test=400, seed=seed)
+    classes = len(splits.classes)
+    if name == "ImageNet":
+        model = tl.TransferModel(
+            "efficientnet_lite0", classes, seed=seed, input_size=128
+        )
+    else:
+        model = tl.TransferModel("small_cnn", classes, pretrained=False, seed=seed)
+        model.stages.load_state_dict(source(name, seed))
+    cell: Cell = {"source": name, "n": n, "way": way, "seed": seed}
+    if way == "probe":
+        return {**cell, "accuracy": probe(model, splits)}
+    usual = recipes(n, augment="none")
+    recipe = (
+        usual[way]
+        if way in usual
+        else replace(usual["from scratch"], pretrained=True, name=way)
+    )
+    run = tl.fit(model, splits, recipe, seed=seed)
+    accuracy = tl.evaluate(model, splits.test).accuracy
+    return {**cell, "accuracy": accuracy, "seconds": round(run.seconds, 2)}
+
+
+def main() -> None:
+    tl.keep_freed_memory()
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
+    wanted = [
+        (name, n, way, seed)
+        for seed in SEEDS
+        for name in SOURCES
+        for way in WAYS
+        for n in SIZES
+        if name != "none" or way != "fine-tuning"  # nothing to be gentle with
+        if name != "ImageNet" or way != WAYS[2]  # the map's recipe is a tenth
+    ]
+    keys = ("source", "n", "way", "seed")
+    fill(RESULT, "python lessons/studies/teachers.py", keys, wanted, measure)
+
+
+if __name__ == "__main__":
+    main()
