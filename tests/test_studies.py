@@ -113,6 +113,16 @@ def test_a_lesson_replicates_with_its_claims_its_errors_and_a_hash_of_its_code(r
     assert replicate.text(path) != before
 
 
+def test_the_record_of_the_race_is_complete_and_in_the_order_of_its_seeds():
+    cells = json.loads((STUDIES / "race.json").read_text())["cells"]
+    students = ("fine-tuned", "frozen", "small network", "pixels", "blank twin")
+    assert len(cells) == 2 * len(students) * 5
+    for subject in ("lesions", "photos"):
+        for student in students:
+            seeds = [cell["seed"] for cell in cells if (cell["set"], cell["student"]) == (subject, student)]
+            assert seeds == [0, 1, 2, 3, 4], (subject, student)
+
+
 def test_the_record_of_the_text_study_is_complete():
     cells = json.loads((STUDIES / "text.json").read_text())["cells"]
     found = {(cell["strategy"], cell["n"], cell["seed"]) for cell in cells}
