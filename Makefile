@@ -9,7 +9,7 @@ VARIANT ?= 0
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help replicate study-map study-text study-depth study-input-size book test lab serve zip pdf release grade bench check format clean
+.PHONY: help replicate study-map study-text study-depth study-averages study-input-size book test lab serve zip pdf release grade bench check format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -61,6 +61,9 @@ study-text: $(READY)  ## measure the strategies on text: an hour; goes on where 
 
 study-depth: $(READY)  ## measure how much of the network should learn: a quarter of an hour
 	$(BIN)/python lessons/studies/depth.py
+
+study-averages: $(READY)  ## measure BatchNorm's averages swapped for another camera's: a quarter of an hour
+	$(BIN)/python lessons/studies/averages.py
 
 study-input-size: $(READY)  ## measure how large the network should see small pictures: hours; goes on where it stopped
 	$(BIN)/python lessons/studies/input_size.py
