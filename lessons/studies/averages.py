@@ -6,8 +6,7 @@ Source: 256 labelled patches of photographs. Target: the same sixteen photograph
 without labels to collect averages from, 160 to be examined on, from other regions. The networks of `NETWORKS` are
 examined on our patches, on theirs as they are, and on theirs with their averages. Those that were trained on ours are
 also given the averages of fewer of their images, and of two kinds of things only. Images are kept at 64 pixels and
-seen at 128. The last epoch is kept; nothing is chosen. Four epochs, because a run with another seed was hardly better
-on our camera's validation images after six; and four times as many, to see what hangs on it.
+seen at 128. Trained are four epochs, and sixteen, to see what hangs on that; the last one is kept, nothing is chosen.
 """
 
 from __future__ import annotations
