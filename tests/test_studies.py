@@ -131,3 +131,12 @@ def test_the_record_of_the_text_study_is_complete():
     sizes = (16, 40, 80, 160, 320)
     assert {(s, n, seed) for s in strategies for n in sizes for seed in range(3)} <= found
     assert {("from scratch", 160, seed) for seed in range(3)} <= found
+
+
+def test_the_record_of_swapped_averages_is_complete():
+    cells = json.loads((STUDIES / "averages.json").read_text())["cells"]
+    found = [(cell["network"], cell["seed"]) for cell in cells]
+    assert len(set(found)) == len(found)
+    trained = ("trained on ours", "trained on ours, longer")
+    networks = ("as it came", "averages of ours", *trained)
+    assert set(found) == {(network, seed) for network in networks for seed in range(5)}
