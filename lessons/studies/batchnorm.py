@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy
 import transferlib as tl
 
 RESULT = Path(__file__).with_name("batchnorm.json")
-SETS = ("photos", "lesions", "digits")
+SETS = ("photos", "digits")
 WAYS = ("frozen", "drifting", "averages follow", "BatchNorm learns")
 SEEDS = range(5)
 N, N_TEST, EPOCHS, BATCH, RATE = 160, 192, 8, 32, 1e-2
