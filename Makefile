@@ -9,7 +9,7 @@ VARIANT ?= 0
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help replicate study-map study-text study-depth study-input-size book test lab serve zip pdf release grade bench check format clean
+.PHONY: help replicate study-map study-text study-depth study-input-size study-tuning book test lab serve zip pdf release grade bench check format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -64,6 +64,9 @@ study-depth: $(READY)  ## measure how much of the network should learn: a quarte
 
 study-input-size: $(READY)  ## measure how large the network should see small pictures: hours; goes on where it stopped
 	$(BIN)/python lessons/studies/input_size.py
+
+study-tuning: $(READY)  ## measure where fine-tuning pays: a quarter of an hour
+	$(BIN)/python lessons/studies/tuning.py
 
 replicate: $(READY)  ## run every lesson with other kernels and other draws, and record which claims hold: hours; goes on where it stopped
 	$(BIN)/python lessons/studies/replicate.py $(if $(DRAWS),--draws $(DRAWS))

@@ -121,3 +121,12 @@ def test_the_record_of_the_text_study_is_complete():
     sizes = (16, 40, 80, 160, 320)
     assert {(s, n, seed) for s in strategies for n in sizes for seed in range(3)} <= found
     assert {("from scratch", 160, seed) for seed in range(3)} <= found
+
+
+def test_the_record_of_where_fine_tuning_pays_is_complete(record):
+    tuning = importlib.import_module("tuning")
+    cells = json.loads(tuning.RESULT.read_text())["cells"]
+    found = {(cell["set"], cell["strategy"], cell["seed"]) for cell in cells}
+    wanted = [(name, strategy) for name, _ in tuning.TASKS for strategy in tuning.STRATEGIES]
+    wanted += [("photos", tuning.SLOWER), ("photos", tuning.SHORTER)]
+    assert found == {(*pair, seed) for pair in wanted for seed in tuning.SEEDS} and len(found) == len(cells)
