@@ -65,8 +65,9 @@ study-depth: $(READY)  ## measure how much of the network should learn: a quarte
 study-input-size: $(READY)  ## measure how large the network should see small pictures: hours; goes on where it stopped
 	$(BIN)/python lessons/studies/input_size.py
 
-study-tuning: $(READY)  ## measure where fine-tuning pays: a quarter of an hour
+study-tuning: $(READY)  ## measure where fine-tuning pays, and what it forgets: half an hour
 	$(BIN)/python lessons/studies/tuning.py
+	$(BIN)/python lessons/studies/forgetting.py
 
 replicate: $(READY)  ## run every lesson with other kernels and other draws, and record which claims hold: hours; goes on where it stopped
 	$(BIN)/python lessons/studies/replicate.py $(if $(DRAWS),--draws $(DRAWS))

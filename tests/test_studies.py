@@ -123,10 +123,15 @@ def test_the_record_of_the_text_study_is_complete():
     assert {("from scratch", 160, seed) for seed in range(3)} <= found
 
 
-def test_the_record_of_where_fine_tuning_pays_is_complete(record):
-    tuning = importlib.import_module("tuning")
+def test_the_records_of_where_fine_tuning_pays_and_what_it_forgets_are_complete(record):
+    tuning, forgetting = importlib.import_module("tuning"), importlib.import_module("forgetting")
     cells = json.loads(tuning.RESULT.read_text())["cells"]
     found = {(cell["set"], cell["strategy"], cell["seed"]) for cell in cells}
     wanted = [(name, strategy) for name, _ in tuning.TASKS for strategy in tuning.STRATEGIES]
     wanted += [("photos", tuning.SLOWER), ("photos", tuning.SHORTER)]
     assert found == {(*pair, seed) for pair in wanted for seed in tuning.SEEDS} and len(found) == len(cells)
+    cells = json.loads(forgetting.RESULT.read_text())["cells"]
+    found = {(cell["body"], cell["held"], cell["seed"]) for cell in cells}
+    assert found == {(*case, seed) for case in forgetting.CASES for seed in forgetting.SEEDS} and len(found) == len(
+        cells
+    )
