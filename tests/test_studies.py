@@ -140,3 +140,23 @@ def test_the_record_of_swapped_averages_is_complete():
     trained = ("trained on ours", "trained on ours, longer")
     networks = ("as it came", "averages of ours", *trained)
     assert set(found) == {(network, seed) for network in networks for seed in range(5)}
+
+
+def test_the_records_of_where_fine_tuning_pays_and_what_it_forgets_are_complete(record):
+    tuning, forgetting = importlib.import_module("tuning"), importlib.import_module("forgetting")
+    cells = json.loads(tuning.RESULT.read_text())["cells"]
+    found = {(cell["set"], cell["strategy"], cell["seed"]) for cell in cells}
+    wanted = [(name, strategy) for name, _ in tuning.TASKS for strategy in tuning.STRATEGIES]
+    wanted += [("photos", tuning.SLOWER), ("photos", tuning.SHORTER)]
+    assert found == {(*pair, seed) for pair in wanted for seed in tuning.SEEDS} and len(found) == len(cells)
+    cells = json.loads(forgetting.RESULT.read_text())["cells"]
+    found = {(cell["body"], cell["held"], cell["seed"]) for cell in cells}
+    assert found == {(*case, seed) for case in forgetting.CASES for seed in forgetting.SEEDS}
+    assert len(found) == len(cells)
+
+
+def test_the_record_of_other_teachers_is_complete(record):
+    teachers = importlib.import_module("teachers")
+    cells = json.loads(teachers.RESULT.read_text())["cells"]
+    found = [(cell["source"], cell["n"], cell["way"], cell["seed"]) for cell in cells]
+    assert sorted(found) == sorted(set(teachers.wanted()))

@@ -98,11 +98,9 @@ def measure(name: str, n: int, way: str, seed: int) -> Cell:
     return {**cell, "accuracy": accuracy, "seconds": round(run.seconds, 2)}
 
 
-def main() -> None:
-    tl.keep_freed_memory()
-    torch.set_num_threads(1)
-    threadpool_limits(1, user_api="blas")
-    wanted = [
+def wanted() -> list[tuple[str, int, str, int]]:
+    """Every cell."""
+    return [
         (name, n, way, seed)
         for seed in SEEDS
         for name in SOURCES
@@ -111,8 +109,14 @@ def main() -> None:
         if name != "none" or way != "fine-tuning"  # nothing to be gentle with
         if name != "ImageNet" or way != WAYS[2]  # the map's recipe is a tenth
     ]
+
+
+def main() -> None:
+    tl.keep_freed_memory()
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
     keys = ("source", "n", "way", "seed")
-    fill(RESULT, "python lessons/studies/teachers.py", keys, wanted, measure)
+    fill(RESULT, "python lessons/studies/teachers.py", keys, wanted(), measure)
 
 
 if __name__ == "__main__":
