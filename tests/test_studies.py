@@ -28,6 +28,14 @@ def replicate(monkeypatch):
     return importlib.import_module("replicate")
 
 
+def test_a_study_runs_the_code_of_its_lesson_and_not_the_solution_of_an_exercise(record):
+    lesson = record.taught("13", "look", "THINGS")
+    assert "colours in a random order" not in lesson.look.__doc__  # as one exercise has it
+    assert lesson.THINGS["cat"] == "a cat"
+    with pytest.raises(KeyError, match="nowhere"):
+        record.taught("13", "nowhere")
+
+
 def test_a_study_that_was_stopped_goes_on_and_measures_nothing_twice(record, tmp_path):
     path, measured = tmp_path / "study.json", []
 
@@ -160,3 +168,10 @@ def test_the_record_of_other_teachers_is_complete(record):
     cells = json.loads(teachers.RESULT.read_text())["cells"]
     found = [(cell["source"], cell["n"], cell["way"], cell["seed"]) for cell in cells]
     assert sorted(found) == sorted(set(teachers.wanted()))
+
+
+def test_the_record_of_lighter_ways_is_complete(record):
+    lighter = importlib.import_module("lighter")
+    cells = json.loads(lighter.RESULT.read_text())["cells"]
+    found = [(cell["what"], cell["way"], cell["rate"], cell["seed"]) for cell in cells]
+    assert sorted(found) == sorted(set(lighter.wanted()))

@@ -11,16 +11,14 @@ seen at 128. Trained are four epochs, and sixteen, to see what hangs on that; th
 
 from __future__ import annotations
 
-import argparse
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from record import Cell, fill
+from record import Cell, fill, taught
 from threadpoolctl import threadpool_limits
-from torch import Tensor, nn
+from torch import Tensor
 
 import transferlib as tl
 
@@ -35,24 +33,7 @@ NETWORKS = (
 )
 
 
-def bad_camera(images: Tensor, seed: int = 0) -> Tensor:
-    """A dull, dim picture with some noise."""
-    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
-    return (images * 0.25 + 15 + 6 * noise).clamp(0, 255).to(torch.uint8)
-
-
-@torch.no_grad()
-def adapted(network: tl.TransferModel, images: Tensor) -> tl.TransferModel:
-    """A copy whose BatchNorm averages are those of these images; nothing else changes."""
-    network = copy.deepcopy(network)
-    for norm in network.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean of all batches
-            norm.train()
-    for batch in images.split(32):
-        network.features(batch)
-    return network.eval()
+LESSON = taught("02", "bad_camera", "adapted")
 
 
 def learn(
@@ -73,7 +54,7 @@ def learn(
             ),
         )
     if name == "averages of ours":
-        network = adapted(network, train.images)
+        network = LESSON.adapted(network, train.images)
     probe = tl.linear_probe(tl.extract_features(network, train.images), train.labels)
     return network, lambda model, images: float(
         probe.score(tl.extract_features(model, images).numpy(), labels)
@@ -85,23 +66,20 @@ def measure(name: str, seed: int) -> Cell:
         "photos", 256, image_size=64, n_val=160, n_test=160, seed=seed
     )
     network, score = learn(name, splits, seed)
-    test, unlabelled = splits.test.images, bad_camera(splits.val.images, seed=1)
-    theirs = bad_camera(test)
-    swapped = score(adapted(network, unlabelled), theirs)
+    test, unlabelled = splits.test.images, LESSON.bad_camera(splits.val.images, seed=1)
+    theirs = LESSON.bad_camera(test)
+    swapped = score(LESSON.adapted(network, unlabelled), theirs)
     cell: Cell = {"network": name, "seed": seed, "accuracy": swapped}
     cell |= {"ours": score(network, test), "theirs": score(network, theirs)}
     if name in EPOCHS:
         two_kinds = unlabelled[splits.val.labels < 2]
         some = {str(n): unlabelled[:n] for n in (*FEWER, len(two_kinds))}
         for told, images in (some | {"two kinds": two_kinds}).items():
-            cell[told] = score(adapted(network, images), theirs)
+            cell[told] = score(LESSON.adapted(network, images), theirs)
     return cell
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
     tl.keep_freed_memory()
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")

@@ -14,22 +14,14 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import random
 import time
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from record import Cell, fill
+from record import Cell, fill, taught
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from torch.nn.functional import (
-    cross_entropy,
-    kl_div,
-    log_softmax,
-    normalize,
-    one_hot,
-)
+from torch.nn.functional import normalize
 
 import transferlib as tl
 
@@ -37,53 +29,11 @@ RESULT = Path(__file__).with_name("lighter.json")
 SEEDS, OTHER = range(5), 100
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RATES = {"LoRA": (5e-4, 2e-3, 8e-3), "everything": (5e-5, 2e-4)}
-DOORS = {
-    "cardiology": "my heart, my pulse or my blood pressure",
-    "dermatology": "my skin, my hair or my nails",
-    "ear_nose_throat": "my ears, my nose or my throat",
-    "gastroenterology": "my stomach, my bowels or my digestion",
-    "neurology": "my brain, my nerves or my memory",
-    "ophthalmology": "my eyes or my sight",
-    "orthopaedics": "my bones, my joints or my back",
-    "psychiatry": "my mood, my fears or my thoughts",
-}
-
-
-def train(
-    network: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    rates: list,
-    epochs: int,
-    seed: int,
-) -> None:
-    """Train some parameters in place. rates: pairs (learning rate, parameters)."""
-    network.requires_grad_(False).eval()
-    groups = [{"lr": rate, "params": list(p)} for rate, p in rates]
-    for group in groups:
-        for parameter in group["params"]:
-            parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
-    steps = epochs * -(-len(labels) // 16)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(labels), generator=generator).split(16):
-            optimizer.zero_grad()
-            cross_entropy(network(inputs[batch]), labels[batch]).backward()
-            optimizer.step()
-            schedule.step()
-
-
-@torch.no_grad()
-def accuracy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    answers = torch.cat([network(part).argmax(1) for part in inputs.split(40)])
-    return (answers == labels).float().mean().item()
-
-
-def scales(network: nn.Module) -> list[nn.Parameter]:
-    norms = (m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
-    return [p for norm in norms for p in norm.parameters()]
+LESSON = taught(
+    "11",
+    *("train", "accuracy", "scales", "with_lora", "in_haste", "between", "student"),
+    *("sure", "DOORS", "Cut", "zero_shot_start"),
+)
 
 
 def probed(s: tl.Splits) -> tuple[tl.TransferModel, Tensor]:
@@ -104,92 +54,48 @@ def digits(way: str, seed: int) -> Cell:
     rates = {
         "probe": [],
         "head": [(1e-3, head.parameters())],
-        "scales": [(3e-3, scales(body)), (1e-3, head.parameters())],
+        "scales": [(3e-3, LESSON.scales(body)), (1e-3, head.parameters())],
         "everything": [(2e-4, body.parameters()), (1e-3, head.parameters())],
     }[way]
     begun = time.process_time()
     if way == "head":
-        train(head, seen, s.train.labels, rates, 5, seed)
+        LESSON.train(head, seen, s.train.labels, rates, epochs=5, seed=seed)
     elif rates:
         pixels = model.preprocess.apply(s.train.inputs)
-        train(nn.Sequential(body, head), pixels, s.train.labels, rates, 5, seed)
+        network = nn.Sequential(body, head)
+        LESSON.train(network, pixels, s.train.labels, rates, epochs=5, seed=seed)
     took = time.process_time() - begun
-    right = accuracy(model.eval(), s.test.inputs, s.test.labels)
+    right = LESSON.accuracy(model.eval(), s.test.inputs, s.test.labels)
     return {"accuracy": right, "seconds": round(took, 1)}
-
-
-def in_haste(text: str, seed: int) -> str:
-    """In three of ten words of four letters or more, two neighbouring inner letters change places."""
-    chance, words = random.Random(f"{seed} {text}"), text.split(" ")
-    for i, word in enumerate(words):
-        if len(word) > 3 and chance.random() < 0.3:
-            j = chance.randrange(1, len(word) - 2)
-            words[i] = word[:j] + word[j + 1] + word[j] + word[j + 2 :]
-    return " ".join(words)
-
-
-class Cut(nn.Module):
-    """Without the columns in which no sentence of a batch has a token left: the same answers, sooner."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x[:, : (x >= 0).sum(1).max()]
 
 
 def tokens(model: tl.TransferModel, texts: list[str]) -> Tensor:
     return model.preprocess.apply(tl.encode(texts))
 
 
-def zero_shot(classes: tuple[str, ...]) -> tuple[tl.TransferModel, nn.Sequential]:
-    """MiniLM with a head of one sentence a class; 20 × cosine, the scale at which the encoder was trained."""
-    model = tl.TransferModel("minilm", len(classes))
-    sentences = tl.encode([f"Something is wrong with {DOORS[c]}." for c in classes])
-    doors = tl.extract_features(model, sentences)
-    with torch.no_grad():
-        model.head.weight.copy_(20 / doors.norm(dim=1).mean() * normalize(doors))
-        model.head.bias.zero_()
-    return model, nn.Sequential(Cut(), *model.stages, model.head)
-
-
-def with_lora(network: nn.Module, seed: int, rank: int = 4) -> list[nn.Parameter]:
-    torch.manual_seed(seed)
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["query", "value"])
-    inject_adapter_in_model(config, network)
-    return [p for name, p in network.named_parameters() if "lora_" in name]
-
-
 def trained(
     method: str, rate: float, s: tl.Splits, seed: int
 ) -> tuple[tl.TransferModel, nn.Sequential, nn.Sequential]:
     """The network before and after 15 epochs."""
-    model, network = zero_shot(s.classes)
+    model, network = LESSON.zero_shot_start(s.classes)
     before = copy.deepcopy(network)
     head = list(network[-1].parameters())
-    body = with_lora(network, seed) if method == "LoRA" else network[:-1].parameters()
-    rates = [(rate, body), (1e-3, head)]
-    train(network, tokens(model, s.train.texts), s.train.labels, rates, 15, seed)
-    return model, before, network
-
-
-def between(before: nn.Module, after: nn.Module, alpha: float) -> nn.Module:
-    mixed, other = copy.deepcopy(before), after.state_dict()
-    mixed.load_state_dict(
-        {
-            name: t.lerp(other[name], alpha) if t.is_floating_point() else t
-            for name, t in before.state_dict().items()
-        }
+    body = (
+        LESSON.with_lora(network, seed=seed)
+        if method == "LoRA"
+        else network[:-1].parameters()
     )
-    return mixed
+    rates = [(rate, body), (1e-3, head)]
+    words = tokens(model, s.train.texts)
+    LESSON.train(network, words, s.train.labels, rates, epochs=15, seed=seed)
+    return model, before, network
 
 
 def rate(method: str, rate: str, seed: int) -> Cell:
     s = tl.load_data("triage", 80, seed=seed)
     model, _, after = trained(method, float(rate), s, seed)
-    return {
-        "val_accuracy": (
-            a := accuracy(after, tokens(model, s.val.texts), s.val.labels)
-        ),
-        "accuracy": a,
-    }
+    right = LESSON.accuracy(after, tokens(model, s.val.texts), s.val.labels)
+    return {"val_accuracy": right, "accuracy": right}
 
 
 def chosen(method: str) -> float:
@@ -207,9 +113,9 @@ def chosen(method: str) -> float:
 
 def triage(method: str, seed: int) -> Cell:
     s = tl.load_data("triage", 80, seed=seed)
-    hasty = [in_haste(text, seed) for text in s.test.texts]
+    hasty = [LESSON.in_haste(text, seed) for text in s.test.texts]
     if method == "no training":  # opponents that move nothing of the encoder
-        model, network = zero_shot(s.classes)
+        model, network = LESSON.zero_shot_start(s.classes)
         seen = normalize(tl.extract_features(model, s.train.inputs))
         doors = normalize(network[-1].weight.detach())
         means = torch.eye(len(doors))[s.train.labels].T @ seen + 5 * doors
@@ -229,11 +135,13 @@ def triage(method: str, seed: int) -> Cell:
     if method == "LoRA":
         networks = [after]
     else:
-        networks = [between(before, after, alpha) for alpha in ALPHAS]
+        networks = [LESSON.between(before, after, alpha) for alpha in ALPHAS]
     order = (tests[0] >= 0).sum(1).argsort()  # sentences of one length together
     tests, names = [test[order] for test in tests], s.test.labels[order]
-    test, haste = ([accuracy(n, test, names) for n in networks] for test in tests)
-    known = accuracy(after, tokens(model, s.train.texts), s.train.labels)
+    test, haste = (
+        [LESSON.accuracy(n, test, names) for n in networks] for test in tests
+    )
+    known = LESSON.accuracy(after, tokens(model, s.train.texts), s.train.labels)
     return {
         "rate": f"{r:g}",
         "test": test,
@@ -242,22 +150,6 @@ def triage(method: str, seed: int) -> Cell:
         "accuracy": test[-1],
         "seconds": took,
     }
-
-
-def student(images: Tensor, targets: Tensor, epochs: int, seed: int) -> nn.Module:
-    """A small network that learns to give these probabilities; it sees the pictures as they are kept."""
-    model = tl.TransferModel(
-        "small_cnn", targets.shape[1], pretrained=False, seed=seed
-    ).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(images), generator=generator).split(32):
-            optimizer.zero_grad()
-            said = log_softmax(model(images[batch]), 1)
-            kl_div(said, targets[batch], reduction="batchmean").backward()
-            optimizer.step()
-    return model.eval()
 
 
 @functools.lru_cache(1)
@@ -277,16 +169,15 @@ def photos(way: str, seed: int) -> Cell:
     s, many, teacher, opinions = classroom(seed)
     if way == "teacher":
         known = (opinions.argmax(1) == many.labels).float().mean().item()
-        right = accuracy(teacher, s.test.inputs, s.test.labels)
+        right = LESSON.accuracy(teacher, s.test.inputs, s.test.labels)
         return {"accuracy": right, "on the unnamed": known}
-    sure = functools.partial(one_hot, num_classes=len(s.classes))
     images, targets, epochs = {
-        "names": (s.train.inputs, sure(s.train.labels).float(), 30),
+        "names": (s.train.inputs, LESSON.sure(s.train.labels), 30),
         "opinions": (many.inputs, opinions, 6),
-        "first answers": (many.inputs, sure(opinions.argmax(1)).float(), 6),
+        "first answers": (many.inputs, LESSON.sure(opinions.argmax(1)), 6),
     }[way]
-    learned = student(images, targets, epochs, seed)
-    return {"accuracy": accuracy(learned, s.test.inputs, s.test.labels)}
+    learned = LESSON.student(images, targets, epochs, seed)
+    return {"accuracy": LESSON.accuracy(learned, s.test.inputs, s.test.labels)}
 
 
 def measure(what: str, way: str, r: str, seed: int) -> Cell:
@@ -300,11 +191,9 @@ def measure(what: str, way: str, r: str, seed: int) -> Cell:
     return cell | triage(way, seed) | {"rate": r}
 
 
-def main() -> None:
-    tl.keep_freed_memory()
-    torch.set_num_threads(1)
-    threadpool_limits(1, user_api="blas")
-    wanted = [
+def wanted() -> list[tuple[str, str, str, int]]:
+    """Every cell."""
+    cells = [
         ("rate", way, f"{r:g}", seed)
         for seed in (OTHER,)
         for way, rates in RATES.items()
@@ -315,14 +204,20 @@ def main() -> None:
         ("triage", "chosen", ("no training", "everything", "LoRA")),
         ("digits", "set", ("probe", "head", "scales", "everything")),
     )
-    wanted += [
+    return cells + [
         (what, way, r, seed)
         for what, r, names in ways
         for seed in SEEDS
         for way in names
     ]
+
+
+def main() -> None:
+    tl.keep_freed_memory()
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
     keys = ("what", "way", "rate", "seed")
-    fill(RESULT, "python lessons/studies/lighter.py", keys, wanted, measure)
+    fill(RESULT, "python lessons/studies/lighter.py", keys, wanted(), measure)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,29 @@ def pixels(splits: tl.Splits) -> float:
     return float(fit.score(flat[1], splits.test.labels.numpy()))
 
 
+def at_the_best_size(
+    splits: tl.Splits,
+    backbone: str,
+    recipe: tl.Strategy,
+    seed: int,
+    sizes: tuple[int, ...],
+) -> tuple[int, tl.Run, tl.TransferModel]:
+    """Train at each size at which the network may see the images, and keep what does best on validation."""
+    tried = []
+    for size in sizes:
+        model = tl.TransferModel(
+            backbone,
+            len(splits.classes),
+            pretrained=recipe.pretrained,
+            seed=seed,
+            input_size=size,
+        )
+        run = tl.fit(model, splits, recipe, seed=seed)
+        tried.append((run.best.val_accuracy, -run.best.val_loss, size, run, model))
+    *_, size, run, model = max(tried, key=lambda found: found[:2])
+    return size, run, model
+
+
 def measure(
     name: str,
     n: int,
@@ -161,18 +184,7 @@ def measure(
         usual = recipes(n, augment="none") | variants(n)
         recipe = usual["from scratch" if twin else strategy]
     backbone = "efficientnet_lite0" if recipe.pretrained or twin else "small_cnn"
-    tried = []
-    for size in sizes:
-        model = tl.TransferModel(
-            backbone,
-            len(splits.classes),
-            pretrained=recipe.pretrained,
-            seed=seed,
-            input_size=size,
-        )
-        run = tl.fit(model, splits, recipe, seed=seed)
-        tried.append((run.best.val_accuracy, -run.best.val_loss, size, run, model))
-    *_, size, run, model = max(tried, key=lambda found: found[:2])
+    size, run, model = at_the_best_size(splits, backbone, recipe, seed, sizes)
     scores = tl.evaluate(model, splits.test)
     return {
         **cell,

@@ -14,12 +14,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from record import Cell, fill
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from map import at_the_best_size
+from record import Cell, fill, taught
 from threadpoolctl import threadpool_limits
-from torch.nn.functional import avg_pool2d
 
 import transferlib as tl
 from transferlib.advice.places import recipes
@@ -40,48 +37,35 @@ STUDENTS = {  # backbone, recipe, sizes of which validation chooses
 }
 
 
-def simple(student: str, splits: tl.Splits) -> float:
-    """Test accuracy of a linear classifier: on frozen features, or on 16 × 16 fields of the pictures themselves."""
-    pair = splits.train, splits.test
-    if student == "frozen":
-        network = tl.TransferModel("efficientnet_lite0", input_size=SEEN)
-        train, test = (tl.extract_features(network, part.images) for part in pair)
-        judge = tl.linear_probe(train, splits.train.labels)
-    else:
-        train, test = (
-            avg_pool2d(part.images / 255, KEPT // 16).flatten(1) for part in pair
-        )
-        linear = LogisticRegression(C=0.1, max_iter=2000)
-        judge = make_pipeline(StandardScaler(), linear).fit(train, splits.train.labels)
-    return float(judge.score(test, splits.test.labels))
+def frozen(splits: tl.Splits) -> float:
+    """Test accuracy of a linear classifier on frozen features."""
+    network = tl.TransferModel("efficientnet_lite0", input_size=SEEN)
+    train, test = (
+        tl.extract_features(network, part.images)
+        for part in (splits.train, splits.test)
+    )
+    probe = tl.linear_probe(train, splits.train.labels)
+    return float(probe.score(test.numpy(), splits.test.labels))
+
+
+SIMPLE = {"pixels": taught("01", "pixels").pixels, "frozen": frozen}
 
 
 def measure(name: str, student: str, seed: int) -> Cell:
     """One cell: one student, one subject, one draw of its pictures."""
     splits = tl.load_data(name, N, image_size=KEPT, n_val=64, n_test=256, seed=seed)
     cell: Cell = {"set": name, "student": student, "seed": seed}
-    if student not in STUDENTS:
-        return cell | {"accuracy": simple(student, splits)}
+    if student in SIMPLE:
+        return cell | {"accuracy": float(SIMPLE[student](splits))}
     backbone, recipe, sizes = STUDENTS[student]
-    tried = []
-    for size in sizes:
-        model = tl.TransferModel(
-            backbone,
-            len(splits.classes),
-            pretrained=recipe.pretrained,
-            seed=seed,
-            input_size=size,
-        )
-        run = tl.fit(model, splits, recipe, seed=seed)
-        tried.append((run.best.val_accuracy, -run.best.val_loss, size, run, model))
-    *_, size, run, model = max(tried, key=lambda found: found[:2])
+    size, run, model = at_the_best_size(splits, backbone, recipe, seed, sizes)
     return cell | {
         "seen": size,
         "epochs": recipe.epochs,
         "best_epoch": run.best_epoch,
         "val_accuracy": run.best.val_accuracy,
         "accuracy": tl.evaluate(model, splits.test).accuracy,
-        "seconds": round(sum(trial[3].seconds for trial in tried), 1),
+        "seconds": round(run.seconds, 1),
     }
 
 
@@ -93,7 +77,7 @@ def main() -> None:
         (name, student, seed)
         for seed in SEEDS
         for name in SETS
-        for student in ("pixels", "frozen", *STUDENTS)
+        for student in (*SIMPLE, *STUDENTS)
     ]
     keys = ("set", "student", "seed")
     fill(RESULT, "python lessons/studies/race.py", keys, wanted, measure)

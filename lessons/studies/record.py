@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import json
 import os
@@ -10,12 +11,35 @@ import subprocess
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import torch
 
 from transferlib.files.whole import write_whole
 
 Cell = dict[str, object]
+
+
+def taught(lesson: str, *names: str) -> SimpleNamespace:
+    """What a lesson, given by its number, defines under these names: a study runs the code that its page shows.
+
+    Solutions of exercises do not count. Raises KeyError for a name that the lesson does not define.
+    """
+    (path,) = Path(__file__).parents[1].glob(f"{lesson}_*.ipynb")
+    cells = nbformat.read(path, 4).cells
+    shown = [
+        cell.source
+        for cell in cells
+        if cell.cell_type == "code" and "hide-cell" not in cell.metadata.get("tags", [])
+    ]
+    space: dict[str, object] = {}
+    for node in ast.parse("\n".join(shown)).body:
+        defined = [getattr(node, "name", None)]
+        defined += [getattr(to, "id", None) for to in getattr(node, "targets", ())]
+        if isinstance(node, ast.Import | ast.ImportFrom) or set(defined) & set(names):
+            exec(compile(ast.Module([node], []), str(path), "exec"), space)
+    return SimpleNamespace(**{name: space[name] for name in names})
 
 
 def provenance() -> dict[str, object]:

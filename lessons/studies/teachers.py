@@ -12,15 +12,12 @@ the test split (400) is read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import nbformat
 import torch
-from record import Cell, fill
+from record import Cell, fill, taught
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -28,19 +25,10 @@ import transferlib as tl
 from transferlib.advice.places import recipes
 
 RESULT = Path(__file__).with_name("teachers.json")
-LESSON = RESULT.parents[1] / "13_other_teachers.ipynb"
 SOURCES = ("none", "lesions without labels", "photographs with labels", "ImageNet")
-WAYS = ("probe", "fine-tuning", "from there at the full rate")
+WAYS = ("probe", "fine-tuning", "full rate")
 SIZES, SEEDS, STEPS, POOL = (32, 128, 512), range(5), 800, 4000
-
-
-def taught() -> dict[str, Any]:
-    """The functions of lesson 13: its cells with the tag `taught`."""
-    names: dict[str, Any] = {}
-    for cell in nbformat.read(LESSON, 4).cells:
-        if "taught" in cell.metadata.get("tags", []):
-            exec(cell.source, names)
-    return names
+LESSON = taught("13", "look", "twins", "pretrain")
 
 
 @lru_cache(maxsize=4)
@@ -50,13 +38,12 @@ def source(name: str, seed: int) -> dict[str, torch.Tensor]:
         return tl.TransferModel(
             "small_cnn", 2, pretrained=False, seed=seed
         ).stages.state_dict()
-    pretrain: Callable = taught()["pretrain"]
     data, n = {SOURCES[1]: ("lesions", POOL), SOURCES[2]: ("photos", 2000)}[name]
     pool = tl.load_data(
         data, n, image_size=64, n_val=16, n_test=16, seed=1000 + seed
     ).train
     labels = pool.labels if data == "photos" else None
-    model, _ = pretrain(pool.images, STEPS, seed, labels)
+    model, _ = LESSON.pretrain(pool.images, STEPS, seed, labels)
     return model.stages.state_dict()
 
 
