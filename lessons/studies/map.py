@@ -301,7 +301,8 @@ def main() -> None:
         or (larger and name in VARIANT_SETS and n in VARIANT_SIZES and seed < 3)
     ]
 
-    wanted.sort(key=lambda cell: cell[2] in (BLANK_TWIN, PATIENT))  # the map first
+    extra = (BLANK_TWIN, PATIENT, *variants(1))
+    wanted.sort(key=lambda cell: cell[2] in extra)  # the map first
 
     def measured(name: str, n: int, strategy: str, seed: int) -> Cell:
         opponent = larger and strategy.startswith("from scratch")
