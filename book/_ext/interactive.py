@@ -17,10 +17,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from replicated import RECORD, how_sure
 from sphinx.application import Sphinx
 
 MARK = re.compile(r"^% interactive: (\w+)$", re.M)
-SCRIPTS = {"book/explorer": "explorer.js", "book/stages": "stages.js"}
+SCRIPTS = {"book/explorer": "explorer.js", "book/stages": "stages.js", "book/how-sure": "sure.js"}
 DEPTH = "lessons/studies/depth.json"
 MAP = "lessons/studies/map.json"
 
@@ -282,7 +283,7 @@ def head_start() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    function.__name__: function for function in (explorer, explorer_table, stages, stages_table, head_start)
+    function.__name__: function for function in (explorer, explorer_table, stages, stages_table, head_start, how_sure)
 }
 
 
@@ -290,7 +291,7 @@ def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the marks of a page."""
     if not MARK.search(source[0]):
         return
-    for path in (MAP, DEPTH, __file__):
+    for path in (MAP, DEPTH, RECORD, __file__):
         app.env.note_dependency(str(Path(app.srcdir, path)))
     source[0] = MARK.sub(lambda mark: PARTS[mark[1]](), source[0])
 

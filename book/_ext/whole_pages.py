@@ -24,6 +24,7 @@ from docutils import nodes
 from fontTools.subset import Subsetter
 from fontTools.ttLib import TTFont
 from PIL import Image
+from replicated import add_scores
 from sphinx.application import Sphinx
 
 LESSON = re.compile(r"lessons/\d\d_\w+$")
@@ -153,6 +154,7 @@ def finish(app: Sphinx, failed: Exception | None) -> None:
             continue
         lighten(page)
         mark_charts(page, path.parent)
+        add_scores(page)
         head = {"http-equiv": "Content-Security-Policy", "content": policy(page, handlers)}
         page.find("meta", charset=True).insert_after("\n    ", page.new_tag("meta", attrs=head))
         path.write_text(page.decode(formatter=AsWritten(EntitySubstitution.substitute_xml)), encoding="utf-8")

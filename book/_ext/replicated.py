@@ -1,0 +1,168 @@
+"""How sure are we?: each claim of the lessons with what its replications found, on one page and beside the claim.
+
+The record, lessons/studies/replications.json, holds runs of the lessons with other kernels and other draws. Runs of
+another text of a lesson do not count.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from pathlib import Path
+from statistics import pstdev
+from typing import Any
+
+import nbformat
+from bs4 import BeautifulSoup
+
+STUDIES = Path(__file__).parents[2] / "lessons" / "studies"
+RECORD = STUDIES / "replications.json"
+PAGE = "book/how-sure"
+WIDTH, HEIGHT, EDGE = 320, 26, 8
+
+
+@dataclass
+class Replicated:
+    """A claim and its runs: whether it held in each, and the margins of each piece of its evidence."""
+
+    key: str
+    lesson: str
+    firmly: str
+    sentence: str
+    variants: list[str] = field(default_factory=list)
+    held: list[bool] = field(default_factory=list)
+    margins: list[list[float]] = field(default_factory=list)
+
+    @property
+    def score(self) -> str:
+        """In words."""
+        return f"held in {sum(self.held)} of {len(self.held)} replications"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether other draws could not move it: all that it says rests on a record, or on nothing that is drawn."""
+        drawn = [m for m, variant in zip(self.margins, self.variants, strict=True) if variant.startswith("draw-")]
+        return len(drawn) > 1 and all(margins == drawn[0] for margins in drawn)
+
+    @property
+    def weakest(self) -> list[float]:
+        """The margins, run by run, of the piece of evidence that came nearest to falling, in its own spreads."""
+        return min((list(piece) for piece in zip(*self.margins, strict=True)), key=nearness)
+
+
+def nearness(margins: list[float]) -> float:
+    """How far the smallest margin is above zero, counted in standard deviations over the runs."""
+    return min(margins) / (pstdev(margins) or 1e-9)
+
+
+@cache
+def titles() -> dict[str, str]:
+    """The lessons in their order, by file name, with their headings."""
+    found = sorted(STUDIES.parent.glob("[0-9][0-9]_*.ipynb"))
+    return {path.stem: nbformat.read(path, 4).cells[0].source.splitlines()[0].lstrip("# ") for path in found}
+
+
+@cache
+def runs() -> list[dict[str, Any]]:
+    """The runs on record whose text is that of today's lessons."""
+    if str(STUDIES) not in sys.path:
+        sys.path.insert(0, str(STUDIES))
+    from replicate import text
+
+    if not RECORD.exists():
+        return []
+    now = {name: text(STUDIES.parent / f"{name}.ipynb") for name in titles()}
+    cells = json.loads(RECORD.read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in cells if now.get(cell["lesson"]) == cell["text"]]
+
+
+@cache
+def replicated() -> dict[str, Replicated]:
+    """Every claim on record by its key, the weakest first."""
+    found: dict[str, Replicated] = {}
+    for run in runs():
+        for told in run["claims"]:
+            one = Replicated(told["key"], run["lesson"], told["firmly"], told["sentence"])
+            one = found.setdefault(told["key"], one)
+            one.variants.append(run["variant"])
+            one.held.append(told["holds"])
+            one.margins.append([piece["margin"] for piece in told["evidence"]])
+    weak = sorted(found.values(), key=lambda one: (sum(one.held) / len(one.held), one.fixed, nearness(one.weakest)))
+    return {one.key: one for one in weak}
+
+
+def how_sure() -> str:
+    """What was run, and each claim with its lesson, its score and its margins."""
+    if not runs():
+        return "Nothing is on record: `make replicate` makes one.\n"
+    counts, hours = Counter(run["lesson"] for run in runs()), sum(run["seconds"] for run in runs()) / 3600
+    claims, told = replicated(), json.loads(RECORD.read_text(encoding="utf-8"))
+    used = {run["measured"] for run in runs()}
+    machines = sorted({machine["machine"].partition(",")[0] for i, machine in enumerate(told["measured"]) if i in used})
+    always = sum(all(one.held) for one in claims.values())
+    errors = sum(len(run["errors"]) for run in runs())
+    of = f"{len(counts)} lesson" + "s" * (len(counts) > 1)
+    lines = [
+        f"**{len(claims)} claims, {sum(counts.values())} runs of {of}, {hours:.0f} hours of computing.** "
+        f"{always} claims held in every run. Of the invariants, {errors or 'none'} broke.",
+        "",
+        f"Run on {'; '.join(machines)}.",
+        "",
+    ]
+    missing = [title for name, title in titles().items() if name not in counts]
+    if missing:
+        lines += [f"Not replicated yet in their present wording: {'; '.join(missing)}.", ""]
+    options = "".join(f'<option value="{name}">{escape(title)}</option>' for name, title in titles().items())
+    form = (
+        '<form id="sure" hidden><label>Lesson <select name="lesson"><option value="">all</option>'
+        f'{options}</select></label> <label><input type="checkbox" name="fell"> only those that fell at least once'
+        "</label> <output></output></form>"
+    )
+    items = "\n".join(item(one) for one in claims.values())
+    return "\n".join([*lines, "```{raw} html", form, f'<ol class="replicated">\n{items}\n</ol>', "```", ""])
+
+
+def item(one: Replicated) -> str:
+    """A claim as an item of the list."""
+    rests = " · rests on a record, which other draws do not move" if one.fixed else ""
+    return (
+        f'<li id="sure-{one.key}" data-lesson="{one.lesson}" data-fell="{int(not all(one.held))}">'
+        f'<p>{escape(one.sentence)}</p><p class="score"><strong>{one.score}</strong> · meant: {one.firmly}{rests} · '
+        f'<a href="../lessons/{one.lesson}.html#claim-{one.key}">{escape(titles()[one.lesson])}</a></p>'
+        f"{strip(one.weakest)}</li>"
+    )
+
+
+def strip(margins: list[float]) -> str:
+    """A dot a run: right of the line the claim holds, by so much; left of it, it falls."""
+    low, high = min(0.0, *margins), max(0.0, *margins)
+
+    def across(value: float) -> str:
+        return f"{EDGE + (WIDTH - 2 * EDGE) * (value - low) / (high - low or 1):.1f}"
+
+    dots = "".join(
+        # In three rows, so that equal ones do not hide each other.
+        f'<circle cx="{across(m)}" cy="{5 + 8 * (i % 3)}" r="4" class="{"holds" if m > 0 else "falls"}"/>'
+        for i, m in enumerate(margins)
+    )
+    zero = across(0.0)
+    said = f"Margins of its weakest evidence: from {min(margins):+.3g} to {max(margins):+.3g}; below zero it falls."
+    return (
+        f'<svg class="margins" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{said}"><title>{said}</title>'
+        f'<path class="zero" d="M{zero} 0V{HEIGHT}"/>{dots}</svg>'
+    )
+
+
+def add_scores(page: BeautifulSoup) -> None:
+    """Beside each claim of a page its score, with a link to its replications."""
+    for box in page.select("blockquote.claim[id^=claim-]"):
+        one = replicated().get(str(box["id"]).removeprefix("claim-"))
+        link = page.new_tag("a", href=f"../{PAGE}.html" + (f"#sure-{one.key}" if one else ""))
+        link.string = one.score if one else "not replicated yet in this wording"
+        line = page.new_tag("p", attrs={"class": "score"})
+        line.append(link)
+        box.append(line)
