@@ -32,7 +32,10 @@ def place(tmp_path_factory):
     table(folder / "letters.csv", header=("Door", "Said"))
     backbone = f"hf:{tiny_encoder(folder / 'encoder')}"
     command = ["train", str(folder / "letters.csv"), "--text", "said", "--label", "door", "--backbone", backbone]
-    assert main([*command, "--strategy", "fine-tuning", "--epochs", "4", "--out", str(folder / "run")]) == 0
+    assert (
+        main([*command, "--strategy", "fine-tuning", "--lr", "0.02", "--epochs", "12", "--out", str(folder / "run")])
+        == 0
+    )
     return folder
 
 

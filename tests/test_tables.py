@@ -341,13 +341,17 @@ def test_tables_files_of_lines_standard_input_and_texts_are_told_apart(tmp_path,
     (tmp_path / "a.csv").write_text('id,Text\n1,"one,\ntwo"\n\n2,three\n', encoding="utf-8")
     (tmp_path / "b.txt").write_text("one, two\r\n\nthree\n", encoding="utf-8")
     table, lines = str(tmp_path / "a.csv"), str(tmp_path / "b.txt")
-    assert unlabelled(table, "text") == [(table, 2, "one,\ntwo"), (table, 5, "three")]
-    assert unlabelled(lines, "text") == [(lines, 1, "one, two"), (lines, 3, "three")]
-    assert unlabelled("My knee hurts.", "text") == [("", 1, "My knee hurts.")]
-    assert unlabelled("Great", "text") == [("", 1, "Great")]
-    assert len(unlabelled("word " * 5000, "text")) == 1
+
+    def read(name):
+        return [tuple(row[key] for key in ("file", "line", "text")) for row in unlabelled(name, "text")]
+
+    assert read(table) == [(table, 2, "one,\ntwo"), (table, 5, "three")]
+    assert read(lines) == [(lines, 1, "one, two"), (lines, 3, "three")]
+    assert read("My knee hurts.") == [("", 1, "My knee hurts.")]
+    assert read("Great") == [("", 1, "Great")]
+    assert len(read("word " * 5000)) == 1
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Grüße\n".encode())))
-    assert unlabelled("-", "text") == [("-", 1, "Grüße")]
+    assert read("-") == [("-", 1, "Grüße")]
 
 
 @pytest.mark.parametrize("name", ["nothing.csv", "my letters.csv", "nothing.txt", "photo.jpg", "folder/nothing", "."])

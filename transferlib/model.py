@@ -94,9 +94,7 @@ class TransferModel(nn.Module):
     def image_preprocess(self) -> Preprocess:
         """The preprocessing of a network of images. Raises TransferError for one that reads texts."""
         if not isinstance(self.preprocess, Preprocess):
-            raise TransferError(
-                f"{self.backbone} reads texts: maps and ONNX are for networks of images. Use load and predict."
-            )
+            raise TransferError(f"{self.backbone} reads texts: maps and ONNX are for images. Use load and predict.")
         return self.preprocess
 
     @property

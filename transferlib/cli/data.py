@@ -19,7 +19,7 @@ from transferlib.plots import image_sheet
 def check(args: argparse.Namespace) -> int:
     """Report on a folder or a table; 1 if training must not go on."""
     if is_table(args.folder):
-        splits = load_data("texts", path=args.folder, groups=args.groups, text=args.text, label=args.label)
+        splits = load_splits(argparse.Namespace(data=args.folder, **vars(args)))
         facts = {"ok": True, "data": str(splits), "classes": splits.classes, "notes": splits.notes}
         print(to_json(facts) if args.json else f"{described(splits)}\nready: transferlib train takes it as it is")
         return 0

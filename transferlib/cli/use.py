@@ -49,9 +49,8 @@ def evaluate(args: argparse.Namespace) -> int:
     else:
         print(f"{len(split)} {split.noun}: {score_line(scores)}")
         for row in scores.per_class:
-            print(
-                f"  {row.name:24s} {row.images:5d} {split.noun}  recall {row.recall:.3f}  precision {row.precision:.3f}"
-            )
+            shares = f"recall {row.recall:.3f}  precision {row.precision:.3f}"
+            print(f"  {row.name:24s} {row.images:5d} {split.noun}  {shares}")
     return 0
 
 
@@ -142,15 +141,12 @@ def _texts(names: list[str], column: str) -> Iterator[Batch]:
     """The texts of tables, of files with one a line, or on the command line itself."""
     for name in names:
         try:
-            found = unlabelled(name, column)
-            yield from (
-                ([], DataError(f"{file or name!r}, line {line}: no text.")) for file, line, text in found if not text
-            )
-            rows = [row for row in found if row[-1]]
-            for first in range(0, len(rows), 32):
-                part = rows[first : first + 32]
-                told = [{"file": file, "line": line, "text": text} for file, line, text in part]
-                yield told, encode([text for *_, text in part])
+            rows = unlabelled(name, column)
+            yield from (([], DataError(f"{name!r}, line {row['line']}: no text.")) for row in rows if not row["text"])
+            full = [row for row in rows if row["text"]]
+            for first in range(0, len(full), 32):
+                part = full[first : first + 32]
+                yield part, encode([row["text"] for row in part])
         except DataError as error:
             yield [], error
 

@@ -20,6 +20,7 @@ import torch
 from scipy.cluster.hierarchy import DisjointSet
 
 from transferlib.data.own.clean import number, some
+from transferlib.data.own.folder import OnBad, refuse_or_warn
 from transferlib.data.splits import PARTS, Split, Splits, encode, held_out_first
 from transferlib.errors import DataError
 
@@ -50,7 +51,7 @@ def texts(
     seed: int = 0,
     n_val: int | None = None,
     n_test: int | None = None,
-    on_bad: str = "error",
+    on_bad: OnBad = "error",
 ) -> Splits:
     """Your own texts: a table in UTF-8 with a header and one text a row, such as a CSV or a TSV file.
 
@@ -86,7 +87,7 @@ def texts(
 
 
 def labelled_texts(
-    path: str | PathLike[str], classes: tuple[str, ...], *, text: str, label: str, on_bad: str = "error"
+    path: str | PathLike[str], classes: tuple[str, ...], *, text: str, label: str, on_bad: OnBad = "error"
 ) -> Split:
     """All texts of a table, to score a model that knows `classes`, in their order, with a warning; else as `texts`."""
     path = Path(path).expanduser()
@@ -103,23 +104,23 @@ def labelled_texts(
     return split_of(rows, np.array([places[row.label] for row in rows]), groups_of(rows), np.arange(len(rows)))
 
 
-def unlabelled(name: str, column: str) -> list[tuple[str, int, str]]:
-    """File, line and text of what somebody wants to have classified.
+def unlabelled(name: str, column: str) -> list[dict[str, Any]]:
+    """What somebody wants to have classified: a "text" each, with its "file" and "line".
 
     name: a table, of which `column` is read; another file with one text a line, or "-", standard input; or a text.
     Raises DataError for what looks like a file and is none.
     """
-    path = Path(name)
+    path, is_word = Path(name), len(name.split()) == 1
     if path.suffix.lower() in TABLES:
-        return [(name, line, text.strip()) for line, (text,) in table(path, (column,))]
+        rows = [(line, text) for line, (text,) in table(path, (column,))]
     # os.path: to pathlib a text that is longer than a name may be is an error
-    if name == "-" or os.path.isfile(name):  # noqa: PTH113
-        lines = enumerate(io.StringIO(read(path)), start=1)
-        return [(name, line, text.strip()) for line, text in lines if text.strip()]
-    word = len(name.split()) == 1
-    if os.path.isdir(name) or (word and (os.sep in name or mimetypes.guess_type(name)[0])):  # noqa: PTH112
+    elif name == "-" or os.path.isfile(name):  # noqa: PTH113
+        rows = [(line, text) for line, text in enumerate(io.StringIO(read(path)), start=1) if text.strip()]
+    elif os.path.isdir(name) or (is_word and (os.sep in name or mimetypes.guess_type(name)[0])):  # noqa: PTH112
         raise DataError(f"{name!r} is no file that can be read. Give a table, a file with one text a line, or a text.")
-    return [("", 1, utf8(os.fsencode(name), "the text").strip())]
+    else:
+        return [{"file": "", "line": 1, "text": utf8(os.fsencode(name), "the text").strip()}]
+    return [{"file": name, "line": line, "text": text.strip()} for line, text in rows]
 
 
 def labelled(path: Path, label: str, text: str, groups: str | None = None) -> list[Row]:
@@ -149,18 +150,6 @@ def sound(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
             told.append(f"{one.text[:60]!r} is labelled {said}")
         left_out.append(f"{number(len(told), 'text')} with two different labels: {some(told)}")
     return [row for row in full if _key(row.text) not in doubtful], left_out
-
-
-def refuse_or_warn(path: Path, left_out: Sequence[str], on_bad: str) -> None:
-    """Refuse what cannot be used, or warn that it is left out."""
-    if on_bad not in ("error", "skip"):
-        raise DataError(f'on_bad must be "error" or "skip", not {on_bad!r}.')
-    if left_out and on_bad == "error":
-        told = "".join(f"\n- {reason}." for reason in left_out)
-        remedy = 'Repair or delete these, or load with on_bad="skip" to leave them out (--on-bad skip in the terminal)'
-        raise DataError(f"{path} cannot be used as it is:{told}\n{remedy}.")
-    for reason in left_out:
-        warnings.warn(f"{path}: left out {reason}.", stacklevel=3)
 
 
 def read(path: Path) -> str:
