@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import transferlib as tl
 from transferlib.data.own.texts import Row, cells, groups_of, labelled_texts, unlabelled, utf8
-from transferlib.errors import DataError
+from transferlib.errors import DataError, TransferError
 
 ROWS = [(("late", "billing", "praise")[i % 3], f"letter {i} of somebody") for i in range(30)]
 
@@ -148,12 +148,12 @@ def test_a_quotation_mark_that_is_not_doubled_is_refused_by_line(tmp_path):
 )
 def test_whatever_a_csv_writer_writes_is_read_back_with_its_line(written, separator, end):
     out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=separator, lineterminator=end)
+    writer = csv.writer(out, delimiter=separator, lineterminator=end, quoting=csv.QUOTE_ALL)
     writer.writerows([("label", "text"), *(("x", text) for text in written)])
-    found = cells(out.getvalue(), "t", ("text", "label"))
-    assert [row for _, row in found] == [[text, "x"] for text in written]
+    found = cells(out.getvalue(), "t", ("label", "text"))
+    assert [row for _, row in found] == [["x", text] for text in written]
     lines = list(io.StringIO(out.getvalue(), newline=""))
-    assert all(lines[line - 1].startswith(f"x{separator}") for line, _ in found)
+    assert all(lines[line - 1].startswith('"x"') for line, _ in found)
 
 
 @settings(max_examples=200, deadline=None)
@@ -359,3 +359,10 @@ def test_a_file_that_is_not_there_is_no_text(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="read"):
         unlabelled(name, "text")
+
+
+def test_without_a_validation_split_nothing_is_trained_and_the_rate_is_not_blamed():
+    splits = tl.load_data("digits", 20, image_size=32, n_val=0, n_test=16)
+    model = tl.TransferModel("small_cnn", 10, pretrained=False)
+    with pytest.raises(TransferError, match="digits has no validation split"):
+        tl.fit(model, splits, tl.from_scratch(1))

@@ -199,7 +199,7 @@ def cells(content: str, name: str, wanted: Sequence[str], *, tabs: bool = False)
         if (n := header.count(column)) != 1:
             told = f"{n} columns called" if n else "no column"
             remedy = "Rename all but one" if n else "Say what yours is called: text=, label= (--text, --label)"
-            names = ", ".join(filter(None, header)) or "nothing"
+            names = ", ".join(filter(None, header))[:80] or "nothing"
             raise DataError(f"{name} has {told} {column!r}; its first line names: {names}. {remedy}.")
     places = [header.index(column) for column in columns]
     width = max(place for place, column in enumerate(header, start=1) if column)  # spreadsheets add empty columns
