@@ -117,7 +117,7 @@ def test_a_stray_quotation_mark_swallows_no_row(header, closed, tmp_path):
 def test_the_lines_that_a_stray_quotation_mark_holds_together_are_named(tmp_path):
     content, _ = swallowed(("label", "text"), '"I want my money', 'where it is"')
     told = reason(tmp_path, content)
-    assert "one text of lines 32 to 34, but lines 32 and 33 look like rows" in told
+    assert "lines 32 to 34 are one text by a quotation mark, but lines 32 and 33 look like rows" in told
 
 
 def test_a_text_of_several_lines_is_a_text(tmp_path):

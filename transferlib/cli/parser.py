@@ -62,6 +62,7 @@ def train(add: Add) -> None:
     example: transferlib train PHOTOS --out run
     example: transferlib train PHOTOS --strategy fine-tuning --epochs 8 --out tuned --dry-run
     example: transferlib train PHOTOS --strategy progressive-unfreezing --out slow --resume
+    example: transferlib train letters.csv --text letter --label department --out letters
     """
     _add_data(add)
     _add_network(add)

@@ -221,10 +221,8 @@ def cells(content: str, name: str, wanted: Sequence[str], *, tabs: bool = False)
     for start, end, _ in found:
         inside = [line for line in range(start, end + 1) if _row_like(lines[line - 1], mark, labels)]
         if len(inside) > 1:
-            told = (
-                f"a quotation mark makes one text of lines {start} to {end}, but lines {inside[0]} and {inside[1]} look"
-            )
-            raise DataError(f"{name}: {told} like rows. Close it, or join the lines of that text.")
+            told = f"lines {start} to {end} are one text by a quotation mark, but lines {inside[0]} and {inside[1]}"
+            raise DataError(f"{name}: {told} look like rows. Close it, or join the lines of that text.")
     found = [(start, end, row) for start, end, row in found[1:] if any(map(str.strip, row))]
     for place, column in enumerate(header):
         if len(places) == 2 and IDS.fullmatch(column) and (n := len({row[place] for *_, row in found})) < len(found):
