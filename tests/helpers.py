@@ -1,5 +1,7 @@
 """Small data and models that several test files build on."""
 
+from pathlib import Path
+
 import torch
 
 import transferlib as tl
@@ -36,3 +38,24 @@ def state_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     """Bit-identical in every tensor."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def tiny_encoder(folder: Path, kind: str = "bert") -> Path:
+    """A small random encoder of a dozen words, with its tokeniser, written into the folder."""
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = ["[PAD]", "[UNK]", *(["my", "knee", "hurts", "i", "cannot", "sleep", "itchy", ".", ","])]
+    small = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 24}
+    distil = {"dim": 16, "n_heads": 2, "n_layers": 2, "hidden_dim": 24}
+    make = {
+        "bert": lambda **more: transformers.BertConfig(**small, **more),
+        "roberta": lambda **more: transformers.RobertaConfig(**small, **more),
+        "distilbert": lambda **more: transformers.DistilBertConfig(**distil, **more),
+    }
+    transformers.AutoModel.from_config(make[kind](vocab_size=len(words), pad_token_id=0)).save_pretrained(folder)
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    fast.save_pretrained(folder)
+    return folder

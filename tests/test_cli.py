@@ -491,10 +491,12 @@ EXAMPLES = [
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with what the examples name: PHOTOS, a.jpg, b.jpg and run."""
+    """A folder with what the examples name: PHOTOS, letters.csv, a.jpg, b.jpg and run."""
     folder = tmp_path_factory.mktemp("workplace")
     split = stripes(24, 0)
     fill(folder / "PHOTOS", split.images, split.labels)
+    letters = [f"{('billing', 'praise')[n % 2]},letter {n}" for n in range(24)]
+    (folder / "letters.csv").write_text("\n".join(["department,letter", *letters]), encoding="utf-8")
     for name, image in zip("ab", stripes(2, 9).images, strict=True):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{name}.jpg")
     tl.save(small_model(), folder / "run", classes=("across", "down"), image_size=32)

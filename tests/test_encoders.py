@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers import tiny_encoder
 
 import transferlib as tl
-from transferlib.cli import main
 from transferlib.errors import TransferError, WeightsError
 from transferlib.networks import encoders
 
@@ -23,26 +23,7 @@ def minilm():
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A folder with a small random encoder, for each of three architectures, and a tokeniser."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    words = ["[PAD]", "[UNK]", *(["my", "knee", "hurts", "i", "cannot", "sleep", "itchy", ".", ","])]
-    small = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 24}
-    configs = {
-        "bert": transformers.BertConfig(vocab_size=len(words), pad_token_id=0, **small),
-        "roberta": transformers.RobertaConfig(vocab_size=len(words), pad_token_id=0, **small),
-        "distilbert": transformers.DistilBertConfig(
-            vocab_size=len(words), dim=16, n_heads=2, n_layers=2, hidden_dim=24, pad_token_id=0
-        ),
-    }
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
-    folders = {}
-    for name, config in configs.items():
-        folders[name] = tmp_path_factory.mktemp(name)
-        transformers.AutoModel.from_config(config).save_pretrained(folders[name])
-        fast.save_pretrained(folders[name])
-    return folders
+    return {kind: tiny_encoder(tmp_path_factory.mktemp(kind), kind) for kind in ("bert", "roberta", "distilbert")}
 
 
 def test_minilm_computes_what_the_original_does_for_texts_of_different_lengths(minilm):
@@ -70,7 +51,7 @@ def test_near_sentences_have_near_features(minilm):
 
 
 def test_the_rest_of_a_long_text_is_not_read_and_that_is_said(minilm):
-    with pytest.warns(UserWarning, match="1 of 2 texts have more than 64 tokens"):
+    with pytest.warns(UserWarning, match=r"some texts have more than 64 tokens; .*--input-size .* up to 512"):
         tokens = minilm.preprocess.apply(tl.encode(["word " * 100, "short"]))
     assert tokens.shape == (2, 64) and (tokens[1] >= 0).sum() == 3
     longer = replace(minilm.preprocess, length=128)
@@ -131,18 +112,25 @@ def test_what_is_made_for_images_says_so(minilm, tmp_path):
         tl.export_onnx(minilm, tmp_path / "a.onnx", classes=splits.classes, image_size=64)
     with pytest.raises(TransferError, match="reads texts"):
         tl.grad_cam(minilm, splits.train.inputs)
-    with pytest.raises(TransferError, match="texts, not images"):
+    with pytest.raises(TransferError, match=r"images, not texts.* Begin with feature_extraction"):
         tl.advise(splits)
+    with pytest.raises(TransferError, match=r"these are texts, and this network reads images: take minilm"):
+        tl.fit(tl.TransferModel("small_cnn", 8, pretrained=False), splits, tl.from_scratch(1))
+    with pytest.raises(TransferError, match="minilm reads texts, and these are images: take another backbone"):
+        minilm(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
 
 
-@pytest.mark.parametrize(
-    "command", [["evaluate", "run", "."], ["predict", "run", "a.jpg"], ["export", "run", "a.onnx"]]
-)
-def test_a_command_for_images_refuses_a_model_of_texts(command, minilm, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    tl.save(minilm, tmp_path / "run", classes=tuple("abcdefgh"))
-    assert main(command) == 1
-    assert "error: minilm reads texts" in capsys.readouterr().err
+def test_how_many_tokens_are_read_is_the_models_input_size_and_is_saved_with_it(tiny, tmp_path):
+    model = tl.TransferModel(f"hf:{tiny['bert']}", 2, input_size=128)
+    long = tl.encode(["my knee hurts " * 30 + "itchy"])
+    assert (model.preprocess.apply(long) >= 0).sum() == 91
+    tl.save(model, tmp_path, classes=("a", "b"))
+    loaded, _ = tl.load(tmp_path)
+    assert loaded.preprocess.length == 128
+    assert torch.equal(loaded(long), model(long))
+    for size in (0, 2, 513):
+        with pytest.raises(TransferError, match=f"reads 3 to 512 tokens of a text, not {size}"):
+            tl.TransferModel(f"hf:{tiny['bert']}", 2, input_size=size)
 
 
 def test_the_tokeniser_is_the_one_of_the_weights():

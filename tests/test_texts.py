@@ -101,10 +101,10 @@ def test_copies_of_a_text_stay_on_one_side(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text,topic\na,b\n", "no column label"),
-        ("", "no column label and no text"),
-        ("text,label\na,\n", "line 2: label or text is empty"),
-        ("text,label\na,x\nA ,y\n", "labelled 'x' and 'y'"),
+        ("text,topic\na,b\n", "no column 'label'; its first line names: text, topic. .*--label"),
+        ("", "no column 'label'; its first line names: nothing"),
+        ("text,label\na,\n", "1 row without a label or without a text: line 2"),
+        ("text,label\na,x\nA ,y\n", r"labelled 'x' \(line 2\) and 'y' \(line 3\)"),
     ],
 )
 def test_a_bad_table_is_refused_with_the_place(tmp_path, content, message):

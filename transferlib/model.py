@@ -23,7 +23,7 @@ class TransferModel(nn.Module):
     head: any module from features, (N, features), to logits, (N, num_classes); None makes a linear one,
     drawn from `seed`. With pretrained=False the body is random, drawn from `seed` too: the blank twin.
     input_size: the side, in pixels, at which the network sees images, however large a data set keeps them;
-    None leaves them as they come.
+    None leaves them as they come. Of a text it is how many tokens are read; None reads 64.
 
     >>> model = TransferModel("small_cnn", num_classes=3, pretrained=False)
     >>> model.freeze_to("stage3").trainable_stages
@@ -48,7 +48,7 @@ class TransferModel(nn.Module):
         self.weights = built.weights
         self.preprocess = built.preprocess
         if input_size is not None:
-            self.preprocess = self.image_preprocess.seen_at(input_size)
+            self.preprocess = self.preprocess.seen_at(input_size)
         self.stages = built.stages
         self.num_classes = num_classes
         if head is None:
@@ -94,7 +94,7 @@ class TransferModel(nn.Module):
     def image_preprocess(self) -> Preprocess:
         """The preprocessing of a network of images. Raises TransferError for one that reads texts."""
         if not isinstance(self.preprocess, Preprocess):
-            raise TransferError(f"{self.backbone} reads texts: what you asked for is made for networks of images.")
+            raise TransferError(f"{self.backbone} reads texts: maps and ONNX are for images. Use load and predict.")
         return self.preprocess
 
     @property

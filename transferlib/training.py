@@ -107,10 +107,10 @@ def begin(
         raise TransferError(f"precision must be 'fp32' or 'bf16', not {precision!r}.")
     smallest = len(splits.train) // math.ceil(len(splits.train) / strategy.batch_size)
     if smallest < processes.count:
-        raise TransferError(
-            f"batches of {smallest} images cannot be shared by {processes.count} processes: raise batch_size or "
-            "launch fewer."
-        )
+        shared = f"batches of {smallest} images cannot be shared by {processes.count} processes"
+        raise TransferError(f"{shared}: raise batch_size or launch fewer.")
+    if not len(splits.val):
+        raise TransferError(f"{splits.name} has no validation split to choose the best epoch by: load it with n_val.")
     if not strategy.pretrained:
         model.randomise(seed)
     model.keep_statistics = strategy.keep_statistics

@@ -62,6 +62,11 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     """
     if not budget > 0:
         raise TransferError(f"budget must be above 0 seconds, not {budget}.")
+    if splits.train.noun == "texts":
+        first = "feature_extraction (`transferlib train`), then compare progressive_unfreezing with it: lesson 10"
+        raise TransferError(
+            f"{splits.name}: the map behind the advice is one of images, not texts. Begin with {first}."
+        )
     model = model or TransferModel("efficientnet_lite0", len(splits.classes))
     part, val, classes = sample(splits.train), sample(splits.val), len(splits.classes)
     ours, theirs = (extract_features(model, split.images) for split in (part, val))

@@ -11,6 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 
 from transferlib.cli.parser import make_parser
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
-    warnings.showwarning = lambda message, *_, **__: tell(f"note: {message}")
+    note = cache(tell)  # what is said of every batch is said once
+    warnings.showwarning = lambda message, *_, **__: note(f"note: {message}")
     log, notes = logging.getLogger("transferlib"), logging.StreamHandler(sys.stderr)
     notes.setFormatter(logging.Formatter("note: %(message)s"))
     log.setLevel(logging.INFO if is_main else logging.ERROR)

@@ -7,15 +7,22 @@ from typing import Any
 
 from transferlib.check.page import place, write_page
 from transferlib.check.report import check_folder, plain
-from transferlib.cli.report import picture
+from transferlib.cli.report import picture, to_json
 from transferlib.data import SOURCES
-from transferlib.data.load import load_data
+from transferlib.data.load import load_data, options_of
+from transferlib.data.own.texts import TABLES
 from transferlib.data.splits import Splits
+from transferlib.errors import DataError
 from transferlib.plots import image_sheet
 
 
 def check(args: argparse.Namespace) -> int:
-    """Report on a folder; 1 if training must not go on."""
+    """Report on a folder or a table; 1 if training must not go on."""
+    if is_table(args.folder):
+        splits = load_splits(argparse.Namespace(data=args.folder, **vars(args)))
+        facts = {"ok": True, "data": str(splits), "classes": splits.classes, "notes": splits.notes}
+        print(to_json(facts) if args.json else f"{described(splits)}\nready: transferlib train takes it as it is")
+        return 0
     out = place(args.report, args.folder) if args.report is not None else None
     report = check_folder(args.folder, groups=args.groups, image_size=args.image_size)
     print(report.to_json() if args.json else report)
@@ -26,11 +33,19 @@ def check(args: argparse.Namespace) -> int:
 
 
 def load_splits(args: argparse.Namespace) -> Splits:
-    """A folder if there is one at that path, else a data set of that name."""
-    options: dict[str, Any] = {"n_train": args.n_train, "image_size": args.image_size, "seed": args.seed}
-    if args.data in SOURCES and not Path(args.data).exists():
-        return load_data(args.data, **options)
-    return load_data("folder", path=args.data, on_bad=args.on_bad, cache=args.cache, **options)
+    """A folder or a table if there is one at that path, else a data set of that name; with the options it takes."""
+    name, options = args.data, dict[str, Any](vars(args))
+    if not SOURCES.get(name, "").startswith("builtin.") or Path(name).exists():
+        name, options["path"] = "texts" if is_table(args.data) else "folder", args.data
+    known = options_of(name)
+    if strange := [f"--{option}" for option in ("groups", "text", "label") if options[option] and option not in known]:
+        raise DataError(f"{args.data!r} takes no {' and no '.join(strange)}: leave it out.")
+    return load_data(name, **{key: value for key, value in options.items() if key in known and value is not None})
+
+
+def is_table(path: str) -> bool:
+    """Whether it is a file, or called like a table."""
+    return Path(path).is_file() or (Path(path).suffix.lower() in TABLES and not Path(path).is_dir())
 
 
 def described(splits: Splits) -> str:

@@ -12,7 +12,7 @@ from transferlib.networks import NETWORKS
 
 Add = Callable[..., object]  # argparse's add_argument
 EXIT_CODES = "exit codes: 0 all went well, 1 an error, 2 wrong usage, 130 interrupted (Ctrl-C, SIGTERM)"
-BACKBONE = f"{', '.join(NETWORKS)}, or timm:NAME (%(default)s)"
+BACKBONE = f"{', '.join(NETWORKS)}, timm:NAME or hf:NAME; default: efficientnet_lite0, for texts minilm"
 DEVICE = "cpu, cuda, …; default: a GPU if there is one"
 ON_BAD = "leave files that cannot be used out (%(default)s)"
 STRATEGIES = {
@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     parser = argparse.ArgumentParser(
         "transferlib",
-        description="Transfer learning on your own photographs.",
+        description="Transfer learning on your own photographs and texts.",
         epilog=f"example: transferlib train PHOTOS --out run\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -57,11 +57,12 @@ def _add_command(commands: Any, module: str, command: Callable[[Add], None]) -> 
 
 
 def train(add: Add) -> None:
-    """Train a model on a folder with one sub-folder a class.
+    """Train a model on a folder with one sub-folder a class, or on a table of texts.
 
     example: transferlib train PHOTOS --out run
     example: transferlib train PHOTOS --strategy fine-tuning --epochs 8 --out tuned --dry-run
     example: transferlib train PHOTOS --strategy progressive-unfreezing --out slow --resume
+    example: transferlib train letters.csv --text letter --label department --out letters
     """
     _add_data(add)
     _add_network(add)
@@ -83,7 +84,7 @@ def train(add: Add) -> None:
 def advise(add: Add) -> None:
     """Say which strategy suits a folder, why, and what to expect; trains nothing.
 
-    The advice rests on a map that was measured with the embedded network on images of 64 pixels.
+    The advice rests on a map that was measured with the embedded network on images of 64 pixels; texts have none.
 
     example: transferlib advise PHOTOS
     example: transferlib advise PHOTOS --budget 120 --json
@@ -95,30 +96,35 @@ def advise(add: Add) -> None:
 
 
 def evaluate(add: Add) -> None:
-    """Score a trained model on a labelled folder (its test part, if it has one).
+    """Score a trained model on a labelled folder (its test part, if it has one), or on a table of texts.
 
     example: transferlib evaluate run PHOTOS
     example: transferlib evaluate run PHOTOS --on-bad skip --json
     """
     add("model", help="the folder that train wrote")
-    add("data", help="folder with one sub-folder a class, or with train/ and test/")
+    add("data", help="folder with one sub-folder a class, or with train/ and test/; or a table of texts, read whole")
+    _add_columns(add, ("text", "label"), "as in training")
     add("--json", action="store_true", help="print JSON")
     add("--device", help=DEVICE)
     add("--on-bad", choices=("error", "skip"), default="error", help=ON_BAD)
 
 
 def predict(add: Add) -> None:
-    """Print the class of image files as CSV.
+    """Print the class of image files, or of texts, as CSV.
+
+    Texts are what the model was trained on: give a table with a header (.csv, .tsv; it needs no labels), any
+    other file with one text a line, - for standard input, or a text itself, in quotation marks.
 
     A file that cannot be read is one line on stderr; the others go on, and the exit code is 1.
     A CSV cell that begins with = + - @, tab or carriage return gets an apostrophe in front, so that
-    no spreadsheet takes a file's or a class's name for a formula. JSON holds the names as they are.
+    no spreadsheet takes a name or a text for a formula. JSON holds them as they are.
 
     example: transferlib predict run a.jpg b.jpg > calls.csv
     example: transferlib predict run PHOTOS --top 3 --json --cam maps
     """
     add("model", help="the folder that train wrote")
-    add("images", nargs="+", help="image files, or folders of them")
+    add("images", nargs="+", metavar="INPUT", help="image files, or folders of them; or texts, see below")
+    _add_columns(add, ("text",), "as in training")
     add("--top", type=_positive, metavar="K", help="only the K most probable classes; default: all")
     add("--json", action="store_true", help="print JSON instead of CSV")
     maps = "write one PNG an image there: where the evidence for the class is (Grad-CAM); not for transformers"
@@ -144,11 +150,16 @@ def check(add: Add) -> None:
 
     example: transferlib data check PHOTOS --report findings
     """
-    add("folder")
+    add("folder", help="one sub-folder a class; or a table of texts")
+    _add_columns(add, ("text", "label"), "%(dest)s")
     add("--json", action="store_true", help="print JSON")
     add("--report", metavar="OUT", help="folder to write report.html, with pictures, and report.json to")
     add("--image-size", type=int, default=224, help="side in pixels that training will use (%(default)s)")
-    add("--groups", metavar="REGEX", help="what belongs together: its first (group) is an id in the file's name")
+    add(
+        "--groups",
+        metavar="REGEX",
+        help="what belongs together: its first (group) is an id in the file's name; of a table, a column",
+    )
 
 
 def sheet(add: Add) -> None:
@@ -162,19 +173,27 @@ def sheet(add: Add) -> None:
 
 
 def _add_data(add: Add, image_size: int = 224) -> None:
-    names = ", ".join(name for name in SOURCES if name not in ("folder", "texts", "dataset"))
-    add("data", help=f"a folder with one sub-folder a class, or one of: {names}")
+    names = ", ".join(name for name, module in SOURCES.items() if module.startswith("builtin."))
+    add("data", help=f"a folder with one sub-folder a class, a table of texts (.csv, .tsv), or one of: {names}")
+    _add_columns(add, ("text", "label"), "%(dest)s")
     add("--image-size", type=int, default=image_size, help="side in pixels at which the images are kept (%(default)s)")
     add("--n-train", type=int, help="train on so many images only; default: all")
     add("--seed", type=int, default=0, help="draws splits, first weights and order (%(default)s)")
     add("--cache", metavar="FOLDER", help="keep decoded images, and features too large for memory, in files there")
     add("--on-bad", choices=("error", "skip"), default="error", help=ON_BAD)
+    together = "what belongs together (one patient, one author): its first (group) is an id in the file's name; of a "
+    add("--groups", metavar="REGEX", help=f"{together}table, a column")
+
+
+def _add_columns(add: Add, names: tuple[str, ...], default: str) -> None:
+    for name in names:
+        add(f"--{name}", metavar="COLUMN", help=f"the column of a table that holds the {name}; default: {default}")
 
 
 def _add_network(add: Add) -> None:
-    add("--backbone", default="efficientnet_lite0", help=BACKBONE)
-    seen = "side in pixels at which the network sees the images, however large they are kept; default: as they are"
-    add("--input-size", type=_positive, metavar="PIXELS", help=seen)
+    add("--backbone", help=BACKBONE)
+    seen = "side in pixels at which the network sees the images, however large they are kept; default: as they are. "
+    add("--input-size", type=_positive, metavar="PIXELS", help=f"{seen}Of texts: how many tokens are read; default: 64")
 
 
 def _positive(text: str) -> int:

@@ -71,7 +71,7 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
         plots.learning_curves(run, axes).set_title(f"{run.strategy.name}: the dot is the epoch that was kept")
         plots.mark_source(axes, shown)
     with picture(folder / "confusion.png") as axes:
-        plots.confusion(scores, axes, shown.classes).set_title(f"{len(scores.labels)} test images")
+        plots.confusion(scores, axes, shown.classes).set_title(f"{len(scores.labels)} test {splits.test.noun}")
         plots.mark_source(axes, shown)
     with picture(folder / "schedule.png") as axes:
         plots.schedule(run.strategy, model, axes).set_title("who learns how fast")

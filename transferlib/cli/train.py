@@ -11,6 +11,7 @@ from transferlib.advice.plan import duration, plan
 from transferlib.cli.data import described, load_splits
 from transferlib.cli.parser import STRATEGIES
 from transferlib.cli.report import to_json, write_report
+from transferlib.data.splits import Splits
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import Processes
 from transferlib.errors import TransferError
@@ -41,9 +42,7 @@ def train(args: argparse.Namespace) -> int:
     strategy = STRATEGIES[args.strategy](**{name: value for name, value in options.items() if value is not None})
     # To plan needs no pretrained weights: random ones cost the same time and no download.
     pretrained = strategy.pretrained and not args.dry_run
-    model = TransferModel(
-        args.backbone, len(splits.classes), pretrained=pretrained, seed=args.seed, input_size=args.input_size
-    )
+    model = _network(args, splits, pretrained)
     if args.dry_run:
         if is_main:
             planned = plan(model, splits, strategy, device=args.device, cache=args.cache)
@@ -62,7 +61,7 @@ def train(args: argparse.Namespace) -> int:
             checkpoint=progress,
             resume=args.resume,
             save_every=SAVE_EVERY,
-            progress=lambda epoch: say(progress_line(epoch, strategy.epochs, len(splits.train))),
+            progress=lambda epoch: say(progress_line(epoch, strategy.epochs, len(splits.train), splits.train.noun)),
         )
     except TrainingInterrupted as stop:
         run, interrupted = stop.run, True
@@ -73,7 +72,9 @@ def train(args: argparse.Namespace) -> int:
             say("the same command with --resume goes on after the last epoch that was saved")
     if is_main:
         scores = evaluate(model, splits.test, splits.classes)
-        checkpoints.save(model, out, classes=splits.classes, image_size=args.image_size)
+        columns = {"text": args.text or "text", "label": args.label or "label"}
+        kept = {"image_size": args.image_size} if splits.train.noun == "images" else columns
+        checkpoints.save(model, out, classes=splits.classes, **kept)
         facts = write_report(out, model, splits, run, scores)
         if not interrupted:
             shutil.rmtree(progress, ignore_errors=True)
@@ -82,6 +83,14 @@ def train(args: argparse.Namespace) -> int:
         if args.json:
             print(to_json({"out": str(out), "interrupted": interrupted, **facts}))
     return 130 if interrupted else 0
+
+
+def _network(args: argparse.Namespace, splits: Splits, pretrained: bool = True) -> TransferModel:
+    """The backbone that was asked for, or the embedded one for such inputs; refused at once if it cannot read them."""
+    name = args.backbone or ("efficientnet_lite0" if splits.train.noun == "images" else "minilm")
+    model = TransferModel(name, len(splits.classes), pretrained=pretrained, seed=args.seed, input_size=args.input_size)
+    model.preprocess.apply(splits.train.inputs[:1])
+    return model
 
 
 def _check_place(out: Path, progress: Path, args: argparse.Namespace) -> None:
@@ -96,14 +105,14 @@ def _check_place(out: Path, progress: Path, args: argparse.Namespace) -> None:
         raise TransferError(f"{out} holds a run that was interrupted: go on with --resume, or allow --overwrite.")
 
 
-def progress_line(epoch: Epoch, epochs: int, images: int) -> str:
-    """One finished epoch: losses, accuracy, training images a second, and the time left if all go on like it."""
+def progress_line(epoch: Epoch, epochs: int, inputs: int, noun: str = "images") -> str:
+    """One finished epoch: losses, accuracy, training inputs a second, and the time left if all go on like it."""
     left = epochs - epoch.epoch
     rest = f", about {duration(left * epoch.seconds)} left" if left else ""
     return (
         f"epoch {epoch.epoch:3d}/{epochs}  phase {epoch.phase}  training loss {epoch.train_loss:.3f}  "
         f"validation loss {epoch.val_loss:.3f}  accuracy {epoch.val_accuracy:.3f}  {epoch.seconds:.1f} s  "
-        f"({images / max(epoch.seconds, 1e-9):.0f} images/s{rest})"
+        f"({inputs / max(epoch.seconds, 1e-9):.0f} {noun}/s{rest})"
     )
 
 
@@ -116,7 +125,7 @@ def score_line(scores: Scores) -> str:
 def advise(args: argparse.Namespace) -> int:
     """Measure the training images, and recommend a strategy."""
     splits = load_splits(args)
-    model = TransferModel(args.backbone, len(splits.classes), input_size=args.input_size)
+    model = _network(args, splits) if splits.train.noun == "images" else None  # texts are refused
     advice = advice_on(splits, model, budget=args.budget)
     if args.json:
         print(to_json(advice.to_dict()))

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import textwrap
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from transferlib.cli.report import picture, to_json
 from transferlib.cli.train import score_line
 from transferlib.data.own.folder import labelled_split
 from transferlib.data.own.images import SUFFIXES, load_image
+from transferlib.data.own.texts import labelled_texts, unlabelled
+from transferlib.data.splits import encode
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import pick_device
 from transferlib.errors import CheckpointError, DataError
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
+from transferlib.networks.backbone import Preprocess
 from transferlib.ship.card import model_card, read_metrics
 from transferlib.ship.grad_cam import grad_cam, overlay
 from transferlib.ship.onnx import export_onnx
@@ -33,47 +37,53 @@ KINDS = "JPEG, PNG, BMP, TIFF or WebP files"
 
 def evaluate(args: argparse.Namespace) -> int:
     """Score a trained model on a labelled folder."""
-    model, classes, size = trained(args.model, args.device)
-    split = labelled_split(args.data, classes, image_size=size, on_bad=args.on_bad)
+    model, classes, facts = trained(args.model, args.device)
+    if reads_texts(model):
+        columns = {name: getattr(args, name) or facts.get(name, name) for name in ("text", "label")}
+        split = labelled_texts(args.data, classes, on_bad=args.on_bad, **columns)
+    else:
+        split = labelled_split(args.data, classes, image_size=side(model, facts), on_bad=args.on_bad)
     scores = evaluation.evaluate(model, split, classes)
     if args.json:
         print(to_json(scores.to_dict()))
     else:
-        print(f"{len(split)} images: {score_line(scores)}")
+        print(f"{len(split)} {split.noun}: {score_line(scores)}")
         for row in scores.per_class:
-            print(f"  {row.name:24s} {row.images:5d} images  recall {row.recall:.3f}  precision {row.precision:.3f}")
+            shares = f"recall {row.recall:.3f}  precision {row.precision:.3f}"
+            print(f"  {row.name:24s} {row.images:5d} {split.noun}  {shares}")
     return 0
 
 
 def predict(args: argparse.Namespace) -> int:
-    """Name the class of each file, as CSV, a row at once, or as JSON at the end; 1 if some file could not be read."""
-    model, classes, size = trained(args.model, args.device)
-    files, failed = _files(args.images)
-    maps = _Maps(Path(args.cam), model, files, size) if args.cam else None
+    """Name the class of each input, as CSV, a row at once, or as JSON at the end; 1 if some could not be read."""
+    model, classes, facts = trained(args.model, args.device)
+    texts = reads_texts(model)
+    files, failed = ([], 0) if texts else _files(args.images)
+    maps = _Maps(Path(args.cam), model, files, side(model, facts)) if args.cam else None
     top = min(args.top or len(classes), len(classes))
     found: list[dict[str, Any]] = []
     if not args.json:
         if isinstance(sys.stdout, io.TextIOWrapper):  # Windows would write another encoding, and lines end twice
             sys.stdout.reconfigure(encoding="utf-8", newline="")
         more = [f"{word} {rank}" for rank in range(2, top + 1) for word in ("class", "probability")]
-        _write_row("file", "class", "probability", *(more if args.top else classes), *["cam"] * bool(maps))
-    for path in files:
-        try:
-            pixels = load_image(path, size)
-        except DataError as error:
+        told = ["file", "line", "text"] if texts else ["file"]
+        _write_row(*told, "class", "probability", *(more if args.top else classes), *["cam"] * bool(maps))
+    batches = _texts(args.images, args.text or facts.get("text", "text")) if texts else _images(files, model, facts)
+    for names, batch in batches:
+        if isinstance(batch, DataError):
             failed += 1
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {batch}", file=sys.stderr)
             continue
-        shares = evaluation.predict(model, pixels[None])[0]
-        order = shares.argsort(descending=True, stable=True).tolist()
-        best = [{"class": classes[index], "probability": shares[index].item()} for index in order[:top]]
-        title = f"{plain(classes[order[0]])}: {shares[order[0]]:.3f}"
-        cam = {"cam": str(maps.draw(path, pixels, order[0], title))} if maps else {}
-        if args.json:
-            found.append({"file": str(path), **best[0], "top": best, **cam})
-        else:
-            others = [cell for row in best[1:] for cell in row.values()] if args.top else shares.tolist()
-            _write_row(path, *best[0].values(), *others, *cam.values())
+        for name, raw, shares in zip(names, batch, evaluation.predict(model, batch), strict=True):
+            order = shares.argsort(descending=True, stable=True).tolist()
+            best = [{"class": classes[index], "probability": shares[index].item()} for index in order[:top]]
+            title = f"{plain(classes[order[0]])}: {shares[order[0]]:.3f}"
+            cam = {"cam": str(maps.draw(Path(name["file"]), raw, order[0], title))} if maps else {}
+            if args.json:
+                found.append({**name, **best[0], "top": best, **cam})
+            else:
+                others = [cell for row in best[1:] for cell in row.values()] if args.top else shares.tolist()
+                _write_row(*name.values(), *best[0].values(), *others, *cam.values())
     if args.json:
         print(json.dumps(found, indent=2))
     return 1 if failed else 0
@@ -81,7 +91,8 @@ def predict(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Write a trained model as ONNX, with its card beside it."""
-    model, classes, size = trained(args.model, "cpu")
+    model, classes, facts = trained(args.model, "cpu")
+    size = side(model, facts)
     out = Path(args.out)
     card = out.parent / "MODEL_CARD.md"
     for path in (out, card):
@@ -97,11 +108,47 @@ def export(args: argparse.Namespace) -> int:
     return 0
 
 
-def trained(folder: str, device: str | None) -> tuple[TransferModel, tuple[str, ...], int]:
-    """A saved model, its classes, and the side, in pixels, at which its images are kept."""
+def trained(folder: str, device: str | None) -> tuple[TransferModel, tuple[str, ...], dict[str, Any]]:
+    """A saved model, its classes, and the facts beside it."""
     model, facts = checkpoints.load(folder)
-    kept = facts.get("image_size") or model.image_preprocess.native_size
-    return model.to(pick_device(device)), tuple(facts["classes"]), int(kept)
+    return model.to(pick_device(device)), tuple(facts["classes"]), facts
+
+
+def side(model: TransferModel, facts: dict[str, Any]) -> int:
+    """The side, in pixels, at which a model's images are kept. Raises TransferError for a model of texts."""
+    return int(facts.get("image_size") or model.image_preprocess.native_size)
+
+
+def reads_texts(model: TransferModel) -> bool:
+    """Whether a model was made for texts."""
+    return not isinstance(model.preprocess, Preprocess)
+
+
+Batch = tuple[list[dict[str, Any]], Tensor | DataError]
+"""What identifies each input of a batch, and the batch; or why an input cannot be read."""
+
+
+def _images(files: list[Path], model: TransferModel, facts: dict[str, Any]) -> Iterator[Batch]:
+    """One image after the other, so that its row is written at once."""
+    for path in files:
+        try:
+            yield [{"file": str(path)}], load_image(path, side(model, facts))[None]
+        except DataError as error:
+            yield [], error
+
+
+def _texts(names: list[str], column: str) -> Iterator[Batch]:
+    """The texts of tables, of files with one a line, or on the command line itself."""
+    for name in names:
+        try:
+            rows = unlabelled(name, column)
+            yield from (([], DataError(f"{name!r}, line {row['line']}: no text.")) for row in rows if not row["text"])
+            full = [row for row in rows if row["text"]]
+            for first in range(0, len(full), 32):
+                part = full[first : first + 32]
+                yield part, encode([row["text"] for row in part])
+        except DataError as error:
+            yield [], error
 
 
 def _files(names: list[str]) -> tuple[list[Path], int]:

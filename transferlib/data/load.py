@@ -1,11 +1,14 @@
 """A data set by its name."""
 
 import difflib
+import inspect
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from transferlib.data import SOURCES
+from transferlib.data.own.clean import some
 from transferlib.data.splits import Splits
 from transferlib.errors import DataError, DownloadError
 
@@ -17,6 +20,7 @@ def load_data(name: str, n_train: int | None = None, *, fallback: str | None = N
     number of training inputs; None leaves it to the source. options, the same for all: image_size (the side in
     pixels; not for texts), seed, n_val, n_test; others belong to the source (see its function).
 
+    A class that would have no training example is a DataError, in every source.
     A set that has to be downloaded and cannot be had raises DownloadError. With
     fallback="lesions", say, a warning tells what is used instead.
 
@@ -30,11 +34,11 @@ def load_data(name: str, n_train: int | None = None, *, fallback: str | None = N
         close = difflib.get_close_matches(name, SOURCES, n=3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise DataError(f"no data set is called {name!r}.{hint} There are: {', '.join(SOURCES)}.")
-    source = getattr(import_module(f"transferlib.data.{SOURCES[name]}"), name)
+    source = _source(name)
     if n_train is not None:
         options["n_train"] = n_train
     try:
-        splits: Splits = source(**options)
+        splits = source(**options)
     except DownloadError as error:
         if fallback is None:
             raise
@@ -42,4 +46,18 @@ def load_data(name: str, n_train: int | None = None, *, fallback: str | None = N
         splits = load_data(fallback, **shared)
         kind = "synthetic" if splits.synthetic else "real"
         warnings.warn(f"{name} could not be had ({error}). Used instead: {fallback} ({kind}).", stacklevel=2)
+    seen = set(splits.train.labels.tolist())
+    if missing := [repr(label) for k, label in enumerate(splits.classes) if k not in seen]:
+        remedy = f"Ask for more than n_train={len(splits.train)}, or leave the class out"
+        raise DataError(f"{splits.name}: there is no training example of {some(missing)}. {remedy}.")
     return splits
+
+
+def options_of(name: str) -> set[str]:
+    """The options that a source takes."""
+    return set(inspect.signature(_source(name)).parameters)
+
+
+def _source(name: str) -> Callable[..., Splits]:
+    source: Callable[..., Splits] = getattr(import_module(f"transferlib.data.{SOURCES[name]}"), name)
+    return source

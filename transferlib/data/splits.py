@@ -63,9 +63,14 @@ class Split:
         return Split(self.inputs[index], self.labels[index], self.groups[index])
 
     @property
+    def noun(self) -> str:
+        """What is in it: "images" or "texts"."""
+        return "texts" if self.inputs.ndim == 2 else "images"
+
+    @property
     def kind(self) -> str:
-        """What is in it: "images of 64×64" or "texts"."""
-        return "texts" if self.inputs.ndim == 2 else f"images of {self.inputs.shape[2]}×{self.inputs.shape[3]}"
+        """The same with their size: "images of 64×64"."""
+        return self.noun if self.inputs.ndim == 2 else f"images of {self.inputs.shape[2]}×{self.inputs.shape[3]}"
 
     def __repr__(self) -> str:
         return f"Split({len(self)} {self.kind})"

@@ -63,7 +63,7 @@ def load(folder: str | Path, *, head: nn.Module | None = None) -> tuple[Transfer
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise CheckpointError(f"{path}: 'classes' is missing. Save the model again.")
     try:
-        size = facts["preprocess"].get("input_size")
+        size = facts["preprocess"].get("input_size") or facts["preprocess"].get("length")
         model = TransferModel(facts["backbone"], len(classes), pretrained=False, head=head, input_size=size)
         own = facts.get("head", "linear")
         if own != "linear" and head is None:

@@ -24,6 +24,10 @@ class Preprocessing:
         """What the first stage takes, of raw inputs: images, uint8 (N, 3, H, W), or texts, uint8 (N, W)."""
         raise NotImplementedError
 
+    def seen_at(self, input_size: int) -> Preprocessing:
+        """The same for a network that sees so much of an input: pixels of an image's side, tokens of a text."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Preprocess(Preprocessing):
@@ -53,6 +57,8 @@ class Preprocess(Preprocessing):
 
         Raises DataError for another shape or type.
         """
+        if inputs.ndim == 2:
+            raise DataError("these are texts, and this network reads images: take minilm or another text encoder.")
         if inputs.ndim != 4 or inputs.shape[1] != 3:
             raise DataError(
                 f"images must have the shape (N, 3, H, W), not {tuple(inputs.shape)}: permute or unsqueeze."

@@ -6,7 +6,7 @@ column, so that what a stage hands on can be kept like that of any other network
 
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from transferlib.data.splits import decode
+from transferlib.errors import DataError, TransferError
 from transferlib.networks.backbone import Backbone, NoStages, Preprocessing, check_weights, installed, unavailable
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -26,21 +27,30 @@ INSTALL = "'transferlib[text]'"
 class Tokenize(Preprocessing):
     """What an encoder expects of its texts: cut by its own vocabulary, at most `length` tokens.
 
-    name: the backbone whose tokeniser it is. 64 tokens are about 45 English words.
+    name: the backbone whose tokeniser it is. 64 tokens are about 45 English words. most: what the encoder can take.
     """
 
     name: str
     length: int = 64
+    most: int = 512
+
+    def seen_at(self, input_size: int) -> "Tokenize":
+        """The same with another `length`. Raises TransferError for one that the encoder cannot take."""
+        if not 3 <= input_size <= self.most:
+            raise TransferError(f"{self.name} reads 3 to {self.most} tokens of a text, not {input_size}: input_size.")
+        return replace(self, length=input_size)
 
     def apply(self, inputs: Tensor) -> Tensor:
         """Token numbers, int64 (N, length), -1 where there is none, of texts: uint8, (N, W).
 
         Warns when a text has more tokens than are read. Raises DataError for another shape or type.
         """
+        if inputs.ndim == 4:
+            raise DataError(f"{self.name} reads texts, and these are images: take another backbone.")
         rows = _tokenizer(self.name, self.length).encode_batch(decode(inputs))
-        if longer := sum(bool(row.overflowing) for row in rows):
-            found = f"{longer} of {len(rows)} texts have more than {self.length} tokens; the rest of them is not read"
-            remedy = "model.preprocess = dataclasses.replace(model.preprocess, length=…)"
+        if any(row.overflowing for row in rows):  # no count: it would be the batch's, and another one each time
+            found = f"some texts have more than {self.length} tokens; the rest of them is not read"
+            remedy = f"TransferModel(…, input_size=…), --input-size in the terminal, up to {self.most}"
             warnings.warn(f"{found}. For more: {remedy}.", stacklevel=2)
         numbers = [row.ids + [-1] * (self.length - len(row.ids)) for row in rows]
         return torch.tensor(numbers, dtype=torch.int64, device=inputs.device).view(-1, self.length)
@@ -74,7 +84,8 @@ def build(name: str, pretrained: bool) -> Backbone:
         by_hand = f"run `hf download {source}` on a connected machine and give the folder: hf:FOLDER"
         raise unavailable(name, by_hand, error, embedded="minilm") from error
     cut = encoder_stages(net.eval())
-    return Backbone(name, cut, net.config.hidden_size, Tokenize(name), Path(source).name if pretrained else "random")
+    reads = Tokenize(name, most=min(512, getattr(net.config, "max_position_embeddings", 512)))
+    return Backbone(name, cut, net.config.hidden_size, reads, Path(source).name if pretrained else "random")
 
 
 def encoder_source(name: str) -> str:

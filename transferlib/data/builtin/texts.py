@@ -6,7 +6,7 @@ from importlib.resources import files
 import numpy as np
 
 from transferlib.data.builtin.public import SETS, credited, fetched
-from transferlib.data.own.texts import Row, drawn, groups_of, named_rows, split_of
+from transferlib.data.own.texts import Row, cells, drawn, groups_of, split_of
 from transferlib.data.splits import Splits, draw, held_out_first
 from transferlib.errors import DownloadError
 from transferlib.files.download import cache_dir
@@ -23,8 +23,8 @@ def triage(n_train: int | None = 160, *, seed: int = 0, n_val: int = 120, n_test
     >>> splits, len(splits.train.texts)
     (Splits('triage', 8 classes, texts: train 80, val 120, test 200), 80)
     """
-    with (files("transferlib.data.builtin") / "triage.tsv").open(encoding="utf-8") as file:
-        rows = list(named_rows(file, "specialty", "sentence", "triage.tsv", tabs=True))
+    content = (files("transferlib.data.builtin") / "triage.tsv").read_text("utf-8")
+    rows = [Row(label, text) for _, (label, text) in cells(content, "triage.tsv", ("specialty", "sentence"), tabs=True)]
     credit = "Written for this course by the model that wrote it; no patients. Not for diagnosis. CC BY 4.0."
     return drawn(rows, "triage", n_train, n_val, n_test, seed, credit)
 
@@ -42,10 +42,10 @@ def agnews(n_train: int | None = None, *, seed: int = 0, n_val: int = 1_000, n_t
         first = len(rows)  # of this part, in the end of the test part
         try:
             with path.open(encoding="utf-8", newline="") as file:
-                rows += [(topics[int(row[0]) - 1], f"{row[1]}. {row[2]}") for row in csv.reader(file)]
+                rows += [Row(topics[int(row[0]) - 1], f"{row[1]}. {row[2]}") for row in csv.reader(file)]
         except (ValueError, IndexError, csv.Error) as error:
             raise DownloadError(f"{path} is not a file of AG News: {error}. Delete it and load again.") from error
-    labels, groups = np.array([topics.index(name) for name, _ in rows]), groups_of(rows)
+    labels, groups = np.array([topics.index(row.label) for row in rows]), groups_of(rows)
     new = ~np.isin(groups[first:], groups[:first])  # a text that is in the training part is no test
     test = draw(labels, groups, first + np.flatnonzero(new), n_test, seed=seed)
     train, val, _ = held_out_first(labels[:first], groups[:first], n_train, n_val, 0, seed=seed)

@@ -56,7 +56,7 @@ def folder(
     if usable.fatal:
         left_out = f" Before that, left out:{_listed(usable.left_out)}" if found.items and usable.left_out else ""
         raise DataError(usable.fatal + left_out)
-    _report(path, usable.left_out, on_bad)
+    refuse_or_warn(path, usable.left_out, on_bad)
     labels = np.array([usable.classes.index(item.label) for item in usable.items])
     ids = np.array([usable.ids[item] for item in usable.items])
     rows = {part: np.flatnonzero([item.part == part for item in usable.items]) for part in found.parts}
@@ -89,7 +89,7 @@ def labelled_split(
     found = scan(path, image_size=image_size, train=False)
     part = next(name for name in ("test", "val", "train", "") if name in found.parts)
     usable, left_out = sound([item for item in found.items if item.part == part])
-    _report(path, left_out, on_bad)
+    refuse_or_warn(path, left_out, on_bad)
     if part in ("train", ""):
         warnings.warn(
             f"{os.fspath(path)!r} has no test/ or val/: all its {len(usable)} images are scored. If the model was "
@@ -108,7 +108,7 @@ def labelled_split(
     return Split(_images(usable, image_size, None), labels, torch.tensor([ids[item] for item in usable]))
 
 
-def _report(path: str | os.PathLike[str], left_out: list[str], on_bad: str) -> None:
+def refuse_or_warn(path: str | os.PathLike[str], left_out: list[str], on_bad: str) -> None:
     """Refuse what cannot be used, or warn that it is left out."""
     if on_bad not in ("error", "skip"):
         raise DataError(f'on_bad must be "error" or "skip", not {on_bad!r}.')
