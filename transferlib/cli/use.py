@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import sys
 import textwrap
 from itertools import count
@@ -18,7 +19,7 @@ from transferlib.check.report import plain
 from transferlib.cli.report import picture, to_json
 from transferlib.cli.train import score_line
 from transferlib.data.own.folder import labelled_split
-from transferlib.data.own.images import SUFFIXES, load_image
+from transferlib.data.own.images import SUFFIXES, decode_image, read
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import pick_device
 from transferlib.errors import CheckpointError, DataError
@@ -59,11 +60,13 @@ def predict(args: argparse.Namespace) -> int:
         _write_row("file", "class", "probability", *(more if args.top else classes), *["cam"] * bool(maps))
     for path in files:
         try:
-            pixels = load_image(path, size)
+            pixels, *_, remark = decode_image(read(path), size, name=os.fspath(path))
         except DataError as error:
             failed += 1
             print(f"error: {error}", file=sys.stderr)
             continue
+        if remark:
+            print(f"note: {str(path)!r}: {remark}", file=sys.stderr)
         shares = evaluation.predict(model, pixels[None])[0]
         order = shares.argsort(descending=True, stable=True).tolist()
         best = [{"class": classes[index], "probability": shares[index].item()} for index in order[:top]]

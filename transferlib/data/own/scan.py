@@ -25,7 +25,7 @@ class Item:
 
     name: its path inside the folder. part: "train", "val" or "test", or "" in a folder without such parts.
     error: why it cannot be read, if so; size is (width, height) in the file and mode Pillow's name for its pixels;
-    turned: whether its EXIF entry turns it. It has either pixels or a grey thumb, uint8 of shape (32, 32).
+    turned: whether its EXIF entry turns it; remark: what one should know of how it was read. It has either pixels or a grey thumb, uint8 of shape (32, 32).
     """
 
     path: Path
@@ -36,6 +36,7 @@ class Item:
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     turned: bool = False
+    remark: str = ""
     error: str = ""
     pixels: Tensor | None = None
     thumb: NDArray[np.uint8] | None = None
