@@ -40,9 +40,9 @@ def described(splits: Splits) -> str:
 
 def sheet(args: argparse.Namespace) -> int:
     """Draw the first 64 training images."""
-    splits = load_splits(args)
-    print(splits)
-    with picture(Path(args.out), (8, 8), dpi=150) as axes:
+    with picture(Path(args.out), (8, 8), dpi=150) as axes:  # a name that cannot be written is refused first
+        splits = load_splits(args)
+        print(splits)
         title = f"{plain(splits.name)}: training images{' (synthetic)' * splits.synthetic}"
         image_sheet(splits.train.images[:64], axes).set_title(title, parse_math=False)
     print(f"{splits.credits}\nwritten to {args.out}")

@@ -14,7 +14,7 @@ from transferlib.cli.report import to_json, write_report
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import Processes
 from transferlib.errors import TransferError
-from transferlib.evaluation import Scores, evaluate, metric_name
+from transferlib.evaluation import Scores, evaluate, metric_name, shown
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, TrainingInterrupted
 from transferlib.training import fit
@@ -109,7 +109,10 @@ def progress_line(epoch: Epoch, epochs: int, images: int) -> str:
 
 def score_line(scores: Scores) -> str:
     """The figures of a whole test set in one line."""
-    (low, high), told = scores.intervals["accuracy"], [f"{metric_name(n)} {x:.3f}" for n, x in scores.figures.items()]
+    (low, high), told = (
+        scores.intervals["accuracy"],
+        [f"{metric_name(n)} {shown(x)}" for n, x in scores.figures.items()],
+    )
     return ", ".join([f"{told[0]} (95 % interval {low:.3f} to {high:.3f})", *told[1:]])
 
 

@@ -42,7 +42,8 @@ def evaluate(args: argparse.Namespace) -> int:
     else:
         print(f"{len(split)} images: {score_line(scores)}")
         for row in scores.per_class:
-            print(f"  {row.name:24s} {row.images:5d} images  recall {row.recall:.3f}  precision {row.precision:.3f}")
+            shares = f"recall {evaluation.shown(row.recall)}  precision {evaluation.shown(row.precision)}"
+            print(f"  {row.name:24s} {row.images:5d} images  {shares}")
     return 0
 
 

@@ -3,11 +3,13 @@
 import ctypes
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from transferlib.files.waiting import waiting
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,13 @@ def halving(action: Callable[[int], T], size: int, told: str = "a batch") -> T:
 @torch.no_grad()
 def batched(function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 32) -> Tensor:
     """Apply `function` to `inputs`, (N, …), a batch at a time and without gradients."""
-    return halving(
-        lambda size: torch.cat([function(batch) for batch in torch.split(inputs, size)]),
-        batch_size,
-        f"batches of {batch_size}",
-    )
+    return halving(lambda size: _joined(function, torch.split(inputs, size)), batch_size, f"batches of {batch_size}")
+
+
+def _joined(function: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Tensor:
+    made = []
+    with waiting("running the network, batches", len(batches)) as count:
+        for batch in batches:
+            made.append(function(batch))
+            count()
+    return torch.cat(made)

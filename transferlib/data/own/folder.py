@@ -163,7 +163,9 @@ def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | 
         return torch.stack([cast(Tensor, item.pixels) for item in items])
 
     def fill(images: Tensor) -> None:
-        in_threads(lambda i: images[i].copy_(load_image(items[i].path, image_size)), range(len(items)))
+        in_threads(
+            lambda i: images[i].copy_(load_image(items[i].path, image_size)), range(len(items)), "decoding images"
+        )
 
     key = hash_of(str(image_size), *(item.sha256 for item in items))
     shape = (len(items), 3, image_size, image_size)

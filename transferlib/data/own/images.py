@@ -18,6 +18,7 @@ from torch import Tensor
 
 from transferlib.data.own.pixels import to_pixels, used_bits
 from transferlib.errors import DataError
+from transferlib.files.room import check_room
 
 _KNOWN = json.loads(Path(__file__).with_name("formats.json").read_text("utf-8"))
 # Names that promise an image. Some cannot be decoded: those are reported, not passed over in silence.
@@ -103,9 +104,10 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
 
 
 def check_size(image_size: int) -> None:
-    """Raise DataError for a side of less than a pixel."""
+    """Raise DataError for a side of less than a pixel, or one at which not even one image fits into memory."""
     if image_size < 1:
         raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
+    check_room(image_size, 1, network=0)
 
 
 def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool, str]:

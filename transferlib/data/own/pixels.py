@@ -9,14 +9,14 @@ from PIL import Image, ImageOps
 
 
 def used_bits(image: Image.Image) -> int:
-    """How many of 16 bits hold the picture: those that the file declares, or the fewest that hold its largest number."""
+    """How many of 16 bits are used: as the file declares, or the fewest that hold its largest number."""
     declared = getattr(image, "tag_v2", {}).get(258, (16,))[0]
     largest = int(numpy.asarray(image).max())
     return int(declared) if declared < 16 else next(n for n in (8, 10, 12, 14, 16) if largest < 1 << n)
 
 
 def to_pixels(image: Image.Image, size: int) -> numpy.ndarray:
-    """uint8, (3, size, size): upright, on white, RGB, the central square. ValueError where nothing says what is white."""
+    """uint8, (3, size, size): upright, on white, RGB, the central square. ValueError where white is not known."""
     tags, deep = getattr(image, "tag_v2", {}), ";16" in str(getattr(image, "tile", ""))
     image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at 1/2, 1/4 or 1/8, but not below twice the size
     image.load()
@@ -25,7 +25,11 @@ def to_pixels(image: Image.Image, size: int) -> numpy.ndarray:
     if image.mode in ("I", "F"):
         raise ValueError("numbers of 32 bits, and nothing says which of them is white. Save it with 8 or 16 bits")
     bands, clear = image.getbands(), image.info.get("transparency")
-    if deep and bands[0] != "I" and max(image.getchannel(band).getextrema()[1] for band in bands if band != "A") < 64:
+    if (
+        deep
+        and bands[0] != "I"
+        and max(numpy.asarray(image.getchannel(band)).max() for band in bands if band != "A") < 64
+    ):
         raise ValueError("16 bits a colour, all of them dark: perhaps fewer bits are used. Save it with 8 bits")
     if deep and isinstance(clear, tuple):
         image.info["transparency"] = tuple(value >> 8 for value in clear)
