@@ -32,7 +32,7 @@ SCRIPTS = ("蚂蚁", "Käfer", "пчела", "نحلة", "🐝")
 
 
 def fill(folder: Path, names, each: int = 8, size: int = 32) -> Path:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(each)
     for name in names:
         (folder / name).mkdir(parents=True)
         for i in range(each):
@@ -47,7 +47,7 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "utf-16"])
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_every_command_prints_what_the_terminal_can_take(encoding, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fill(Path("photos"), SCRIPTS)
@@ -101,7 +101,7 @@ def test_output_that_is_cut_ends_quietly(words, run):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
 def test_output_to_a_full_disk_is_one_error(run):
     fill(run.parent / "photos", ["across", "down"])
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "transferlib", "predict", "run", "photos"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=run.parent, check=False)
     assert done.returncode == 1
@@ -257,7 +257,7 @@ def test_a_size_that_cannot_fit_is_refused_before_anything_is_decoded_with_one_t
             tl.load_data("lesions", 4_000_000, image_size=64)
     fits = int(str(refused.value).split("free: ")[1].split()[0])
     assert room.no_room(fits, 6 * 16 + 512) == "" != room.no_room(fits + 10, 6 * 16 + 512)
-    with pytest.raises(DataError, match="1 images"):
+    with pytest.raises(DataError, match="an image"):
         tl.data.own.images.load_image(tmp_path / "photos" / "a" / "0.png", 50_000)
 
 

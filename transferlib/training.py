@@ -20,7 +20,7 @@ from transferlib.engine.state import BestWeights, Keeping, State
 from transferlib.errors import TrainingDiverged, TransferError
 from transferlib.evaluation import METRICS, predict
 from transferlib.features import Feed
-from transferlib.files.waiting import waiting
+from transferlib.files.waiting import each
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, Run, TrainingInterrupted
 from transferlib.strategies import Phase, Strategy
@@ -186,13 +186,12 @@ def _epoch(
     _set_mode(learning, training=True)
     summed = torch.zeros((), device=state.processes.device)
     order = torch.randperm(count, generator=state.generator)
-    with waiting(f"epoch {number}, batches", batches) as done:
-        for step, chosen in enumerate(order.tensor_split(batches), start=(number - 1) * batches):
-            factor = schedule_factor(strategy, step, total)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rates[group["part"]] * factor
-            summed += update(state, feed.forward, *feed.batch(chosen, number, state.generator)) * len(chosen)
-            done()
+    parts = each(order.tensor_split(batches), f"epoch {number}, batches")
+    for step, chosen in enumerate(parts, start=(number - 1) * batches):
+        factor = schedule_factor(strategy, step, total)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rates[group["part"]] * factor
+        summed += update(state, feed.forward, *feed.batch(chosen, number, state.generator)) * len(chosen)
     train_loss = summed.item() / count
     _set_mode(learning, training=False)
     logits, labels = feed.val_logits(), state.val.labels

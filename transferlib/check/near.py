@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter1d
 from transferlib.data.own.clean import by_key
 from transferlib.data.own.images import THUMB
 from transferlib.data.own.scan import Item
-from transferlib.files.waiting import waiting
+from transferlib.files.waiting import each
 
 DISTANCE = 11  # of 64 bits. Of copies with 4 % cut off, nine in ten differ in 14 or fewer; unrelated ones in some 32.
 CLOSEST = 32  # partners of one hash among those after it
@@ -60,13 +60,11 @@ def close_pairs(hashes: Bits) -> NDArray[np.int64]:
     those after it only: memory stays proportional to N.
     """
     found = [np.empty((0, 2), np.int64)]
-    with waiting("comparing images for near copies", len(hashes)) as count:
-        for i in range(len(hashes)):
-            differing = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])
-            near = np.flatnonzero(differing <= DISTANCE)
-            near = near[np.argsort(differing[near], kind="stable")[:CLOSEST]]
-            found.append(np.column_stack([np.full_like(near, i), i + 1 + near]))
-            count()
+    for i in each(range(len(hashes)), "looking for near copies"):
+        differing = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])
+        near = np.flatnonzero(differing <= DISTANCE)
+        near = near[np.argsort(differing[near], kind="stable")[:CLOSEST]]
+        found.append(np.column_stack([np.full_like(near, i), i + 1 + near]))
     pairs = np.concatenate(found)
     differing = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
     return pairs[np.argsort(differing, kind="stable")]

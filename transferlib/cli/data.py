@@ -11,6 +11,7 @@ from transferlib.cli.report import picture
 from transferlib.data import SOURCES
 from transferlib.data.load import load_data
 from transferlib.data.splits import Splits
+from transferlib.files.waiting import waiting
 from transferlib.plots import image_sheet
 
 
@@ -20,7 +21,8 @@ def check(args: argparse.Namespace) -> int:
     report = check_folder(args.folder, groups=args.groups, image_size=args.image_size)
     print(report.to_json() if args.json else report)
     if out is not None:
-        write_page(report, out)
+        with waiting("drawing the report"):
+            write_page(report, out)
         print(f"written to {str(out)!r}: report.html and report.json", file=sys.stderr)
     return 0 if report.ok else 1
 

@@ -15,6 +15,7 @@ from transferlib.engine import checkpoints
 from transferlib.engine.processes import Processes
 from transferlib.errors import TransferError
 from transferlib.evaluation import Scores, evaluate, metric_name, shown
+from transferlib.files.waiting import waiting
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, TrainingInterrupted
 from transferlib.training import fit
@@ -120,7 +121,8 @@ def advise(args: argparse.Namespace) -> int:
     """Measure the training images, and recommend a strategy."""
     splits = load_splits(args)
     model = TransferModel(args.backbone, len(splits.classes), input_size=args.input_size)
-    advice = advice_on(splits, model, budget=args.budget)
+    with waiting("measuring images and steps"):
+        advice = advice_on(splits, model, budget=args.budget)
     if args.json:
         print(to_json(advice.to_dict()))
         return 0

@@ -23,6 +23,7 @@ from transferlib.data.own.images import SUFFIXES, decode_image, read
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import pick_device
 from transferlib.errors import CheckpointError, DataError
+from transferlib.files.waiting import each
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
 from transferlib.ship.card import model_card, read_metrics
@@ -59,7 +60,7 @@ def predict(args: argparse.Namespace) -> int:
             sys.stdout.reconfigure(encoding="utf-8", newline="")
         more = [f"{word} {rank}" for rank in range(2, top + 1) for word in ("class", "probability")]
         _write_row("file", "class", "probability", *(more if args.top else classes), *["cam"] * bool(maps))
-    for path in files:
+    for path in each(files, "predicting, files"):
         try:
             pixels, *_, remark = decode_image(read(path), size, name=os.fspath(path))
         except DataError as error:

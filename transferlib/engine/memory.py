@@ -3,13 +3,13 @@
 import ctypes
 import logging
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from transferlib.files.waiting import waiting
+from transferlib.files.waiting import each
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +55,8 @@ def halving(action: Callable[[int], T], size: int, told: str = "a batch") -> T:
 @torch.no_grad()
 def batched(function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 32) -> Tensor:
     """Apply `function` to `inputs`, (N, …), a batch at a time and without gradients."""
-    return halving(lambda size: _joined(function, torch.split(inputs, size)), batch_size, f"batches of {batch_size}")
 
+    def run(size: int) -> Tensor:
+        return torch.cat([function(batch) for batch in each(torch.split(inputs, size), "running the network, batches")])
 
-def _joined(function: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Tensor:
-    made = []
-    with waiting("running the network, batches", len(batches)) as count:
-        for batch in batches:
-            made.append(function(batch))
-            count()
-    return torch.cat(made)
+    return halving(run, batch_size, f"batches of {batch_size}")

@@ -37,5 +37,6 @@ def check_room(image_size: int, images: int, network: int = 500) -> None:
     network: bytes a pixel that the largest network here takes to learn from one image; 0 where none follows.
     """
     # an image is kept, copied when the splits are made, and takes four bytes a pixel while it is resized
+    told = "an image" if images == 1 else f"{images:,} images"
     if why := no_room(image_size, 6 * images + 12 + network):
-        raise DataError(f"image_size={image_size} is too large: {images:,} images of that side {why}.")
+        raise DataError(f"image_size={image_size} is too large: {told} of that side {why}.")

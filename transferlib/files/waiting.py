@@ -2,11 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FIRST, LATEST = 2.0, 30.0  # seconds until the first line, and at most between two of them
 
@@ -36,3 +39,11 @@ def waiting(what: str, total: int = 0) -> Iterator[Callable[[], None]]:
         yield count
     finally:
         over.set()
+
+
+def each(items: Sequence[T], what: str) -> Iterator[T]:
+    """The items, one after the other, `waiting` for all of them."""
+    with waiting(what, len(items)) as count:
+        for item in items:
+            yield item
+            count()
