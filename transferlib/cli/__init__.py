@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"error: {where} cannot be read or written ({error.strerror or error}). Choose another place, or free some."
         )
         return 1
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not import_module("transferlib.engine.memory").out_of_memory(error):
+            raise
         tell(f"error: out of memory: {error or 'choose a smaller --image-size, --input-size or --batch-size.'}")
         return 1
     except KeyboardInterrupt:

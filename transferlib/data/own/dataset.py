@@ -99,4 +99,5 @@ def _pixels(image: Any, image_size: int, where: str) -> Tensor:
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
             raise DataError(f"{where} is no image: {array.dtype} of shape {array.shape}, not uint8 (3, H, W).")
         image = Image.fromarray(np.ascontiguousarray(array))
+    image.load()  # whole, or it would be shrunk in place, for whoever else uses it
     return prepared(image, image_size, name=where)[0]

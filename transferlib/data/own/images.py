@@ -88,7 +88,8 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
             size, mode = image.size, image.mode
             if size[0] * size[1] > max_pixels:
                 raise DataError(_too_large(name, f"{size[0]}×{size[1]} pixels", max_pixels))
-            pixels, turned, remark = prepared(image, image_size, name=name)
+            pixels, turned = prepared(image, image_size, name=name)
+            remark = _remark(image, pixels)
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -110,8 +111,8 @@ def check_size(image_size: int) -> None:
     check_room(image_size, 1, network=0)
 
 
-def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool, str]:
-    """An opened picture as `load_image` gives it, whether its EXIF entry turned it, and a remark. Raises DataError."""
+def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool]:
+    """An opened picture as `load_image` gives it, and whether its EXIF entry turned it. Raises DataError."""
     try:
         pixels = to_pixels(image, image_size)
     except ValueError as error:
@@ -122,6 +123,10 @@ def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor,
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
     except Exception:  # a damaged EXIF block says nothing against the pixels, which are already loaded
         turned = False
+    return torch.from_numpy(pixels), turned
+
+
+def _remark(image: Image.Image, pixels: Tensor) -> str:
     remarks = []
     if image.mode.startswith("I;16") and (bits := used_bits(image)) < 16:
         remarks.append(f"read as {bits} bits, all that is used of 16")
@@ -129,7 +134,7 @@ def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor,
         remarks.append("of which only the first page is read")
     if pixels.max() < DARK:
         remarks.append("nearly black")
-    return torch.from_numpy(pixels), turned, "; ".join(remarks)
+    return "; ".join(remarks)
 
 
 def _goes_on(image: Image.Image) -> bool:
