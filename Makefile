@@ -16,6 +16,7 @@ help:  ## this list
 
 book: $(READY)  ## execute the lessons and build the website (nothing that has not changed is executed again)
 	@rm -rf _build/html
+	@$(BIN)/python book/_tools/execute.py
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@echo "Or run: make serve"
 

@@ -14,6 +14,12 @@ pytest.register_assert_rewrite("browsing")
 from browsing import browser, site, visit  # noqa: E402, F401
 
 
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told after two seconds would come on a slow machine and not on a quick one."""
+    monkeypatch.setattr("transferlib.files.waiting.FIRST", 1e6)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
     """real_data("isic9/images") is that folder of real files, or the test is skipped with the reason."""

@@ -449,9 +449,8 @@ def test_a_missing_package_is_one_error_with_the_command_that_installs_it(packag
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert not done.stdout and not list(tmp_path.iterdir())
-    assert done.stderr == (
-        f"error: the export needs {package}, which is not installed. Run: pip install 'transferlib[export]'\n"
-    )
+    (error,) = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]  # a slow machine waits
+    assert error == f"error: the export needs {package}, which is not installed. Run: pip install 'transferlib[export]'"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT for another process")

@@ -173,7 +173,6 @@ def test_the_card_tells_scores_with_intervals_classes_data_and_limits(exported):
 def test_what_the_card_says_about_running_is_true(exported, tmp_path, monkeypatch, capsys):
     folder, model = exported
     code = (folder / "out" / "MODEL_CARD.md").read_text().split("```python\n")[1].split("```")[0]
-    assert len(code.strip().splitlines()) == 8  # two imports, a blank line and five lines
     picture = random_images(1, 48)[0, :, :, :40].permute(1, 2, 0).numpy()
     Image.fromarray(picture).resize((400, 480)).save(tmp_path / "photo.jpg")
     shutil.copy(folder / "out" / "model.onnx", tmp_path)

@@ -13,6 +13,7 @@ from torch import Tensor
 from transferlib.data.splits import Split
 from transferlib.engine.memory import batched
 from transferlib.errors import DataError
+from transferlib.files.waiting import waiting
 from transferlib.model import TransferModel, evaluating
 
 Array = NDArray[Any]
@@ -103,7 +104,7 @@ intervals, in metrics.json and on the model card."""
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: shares of its images found (recall) and of its calls that were right (precision)."""
+    """One class: shares of its images found (recall) and of its calls that were right (precision); nan of none."""
 
     name: str
     images: int
@@ -151,7 +152,8 @@ class Scores:
         weights = np.array(draws, dtype=float)[:, which]
         found = {}
         for name, metric in METRICS.items():
-            drawn = metric(self.labels, self.probabilities, weights)
+            with waiting(f"interval of {metric_name(name)}"):
+                drawn = metric(self.labels, self.probabilities, weights)
             known = drawn[~np.isnan(drawn)]
             low, high = np.quantile(known if len(known) else drawn, [0.025, 0.975])
             found[name] = (float(low), float(high))
@@ -164,12 +166,17 @@ class Scores:
             **{name: _number(value) for name, value in self.figures.items()},
             "intervals_95": {name: tuple(map(_number, ends)) for name, ends in self.intervals.items()},
             "confusion": self.confusion.tolist(),
-            "per_class": [vars(row) for row in self.per_class],
+            "per_class": [{key: x if x == x else None for key, x in vars(row).items()} for row in self.per_class],
         }
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{metric_name(name)} {value:.3f}" for name, value in self.figures.items())
+        told = ", ".join(f"{metric_name(name)} {shown(value)}" for name, value in self.figures.items())
         return f"Scores({told}; {len(self.labels)} images)"
+
+
+def shown(value: float) -> str:
+    """A figure in three decimals; a dash where it is not defined."""
+    return "–" if np.isnan(value) else f"{value:.3f}"
 
 
 def _number(value: float) -> float | None:
@@ -229,7 +236,7 @@ def score(
     calls = probabilities.argmax(1)
     each = np.arange(k)
     confusion = confusion_matrix(labels, calls, labels=each)
-    precision, recall, f1, support = precision_recall_fscore_support(labels, calls, labels=each, zero_division=0.0)
+    precision, recall, f1, support = precision_recall_fscore_support(labels, calls, labels=each, zero_division=np.nan)
     names = classes or tuple(str(index) for index in range(k))
     once = np.ones((1, len(labels)))
     rows = zip(names, support, recall, precision, f1, strict=True)

@@ -18,6 +18,7 @@ from transferlib.engine.processes import Processes
 from transferlib.engine.state import State
 from transferlib.errors import TransferError
 from transferlib.files.tensors import hash_of, mapped_tensor
+from transferlib.files.waiting import each
 from transferlib.model import TransferModel, evaluating
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def cache_features(
     def fill(kept: Tensor, size: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         for view in range(views):
-            for start in range(0, len(images), size):
+            for start in each(range(0, len(images), size), f"frozen stages, view {view + 1} of {views}, batches"):
                 batch = images[start : start + size]
                 seen = batch if view == 0 else augment(batch, kind, generator)
                 with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transferlib.deprecated import old_name
-from transferlib.errors import TransferError
+from transferlib.errors import DataError, TransferError
 from transferlib.networks.backbone import Preprocess
 from transferlib.networks.registry import build_backbone
 
@@ -81,8 +81,18 @@ class TransferModel(nn.Module):
         return logits
 
     def features(self, inputs: Tensor) -> Tensor:
-        """What the head sees: float, (N, features)."""
-        features: Tensor = self.stages(self.preprocess.apply(inputs))
+        """What the head sees: float, (N, features). Raises DataError for images that are too small for the network."""
+        prepared = self.preprocess.apply(inputs)
+        try:
+            features: Tensor = self.stages(prepared)
+        except RuntimeError as error:
+            if not any(word in str(error).lower() for word in ("output size", "kernel size", "padding size")):
+                raise
+            height, width = prepared.shape[2:]
+            raise DataError(
+                f"images of {height}×{width} are too small for {self.backbone} ({error}). Let it see them larger: "
+                f"input_size={self.image_preprocess.native_size}, say."
+            ) from error
         return features
 
     @property

@@ -28,6 +28,7 @@ COLOURS = {
 
 FROZEN = "#CFE3F1"
 LEARNING = "#F2B279"
+NAMED = 50  # classes up to which a picture has room for their names
 
 
 def colour(strategy: Strategy | str) -> str:
@@ -57,14 +58,19 @@ def learning_curves(run: Run, ax: Axes, *, label: str | None = None) -> Axes:
 
 
 def confusion(scores: Scores, ax: Axes, classes: Sequence[str] | None = None) -> Axes:
-    """Rows: what it is. Columns: what the model says. Each row adds up to the class's images."""
+    """Rows: what it is. Columns: what the model says. Each row adds up to the class's images.
+
+    Of more than fifty classes only the colours are drawn: nobody could read the names and the counts.
+    """
     names = list(classes or [row.name for row in scores.per_class])
     counts = scores.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ax.set(xlabel="called", ylabel="is")
+    if len(names) > NAMED:
+        return ax
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
     ax.set_yticks(range(len(names)), names, parse_math=False)
-    ax.set(xlabel="called", ylabel="is")
     for (row, column), count in np.ndenumerate(counts):
         if count:
             dark = shares[row, column] > 0.5

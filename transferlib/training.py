@@ -18,8 +18,9 @@ from transferlib.engine.processes import Processes
 from transferlib.engine.resume import Saver
 from transferlib.engine.state import BestWeights, Keeping, State
 from transferlib.errors import TrainingDiverged, TransferError
-from transferlib.evaluation import METRICS
+from transferlib.evaluation import METRICS, predict
 from transferlib.features import Feed
+from transferlib.files.waiting import each
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, Run, TrainingInterrupted
 from transferlib.strategies import Phase, Strategy
@@ -115,6 +116,7 @@ def begin(
         model.randomise(seed)
     model.keep_statistics = strategy.keep_statistics
     model.to(processes.device)
+    predict(model, splits.train.inputs[:1])  # what the network cannot take is refused before anything is kept
     train, val = (
         Split(split.inputs.to(processes.device), split.labels.to(processes.device), split.groups)
         for split in (splits.train, splits.val)
@@ -184,7 +186,8 @@ def _epoch(
     _set_mode(learning, training=True)
     summed = torch.zeros((), device=state.processes.device)
     order = torch.randperm(count, generator=state.generator)
-    for step, chosen in enumerate(order.tensor_split(batches), start=(number - 1) * batches):
+    parts = each(order.tensor_split(batches), f"epoch {number}, batches")
+    for step, chosen in enumerate(parts, start=(number - 1) * batches):
         factor = schedule_factor(strategy, step, total)
         for group in state.optimizer.param_groups:
             group["lr"] = rates[group["part"]] * factor
@@ -212,7 +215,7 @@ def update(state: State, forward: Callable[[Tensor], Tensor], inputs: Tensor, la
         loss = torch.zeros((), device=state.processes.device)
         for part, target in zip(torch.split(parts, size), torch.split(targets, size), strict=True):
             with torch.autocast(state.processes.device.type, torch.bfloat16, enabled=state.precision == "bf16"):
-                logits = forward(part)
+                logits = _together(state, forward, part)
             piece = state.loss(logits.float(), target, labels)
             # Accelerate averages the gradients of the processes; their sum is wanted.
             (piece * state.processes.count).backward()  # type: ignore[no-untyped-call]
@@ -226,6 +229,21 @@ def update(state: State, forward: Callable[[Tensor], Tensor], inputs: Tensor, la
         loss = halving(gradients, state.micro_batch, f"{state.micro_batch}; as many are summed up before each step")
     state.optimizer.step()
     return state.processes.sum(loss)
+
+
+def _together(state: State, forward: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+    """Logits of a piece of a batch. Raises TransferError where BatchNorm is left with a single number to average."""
+    try:
+        return forward(part)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        count = len(state.train)
+        enough = next(size for size in range(2, count + 1) if count // math.ceil(count / size) > 1)
+        raise TransferError(
+            f"BatchNorm cannot average over a batch of {len(part)} image whose map has shrunk to a pixel: choose "
+            f"batch_size={enough} or more, or let the network see larger images."
+        ) from error
 
 
 def _set_mode(modules: list[nn.Module], *, training: bool) -> None:

@@ -27,10 +27,15 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def cache_folder(root: Path) -> Path:
+    """Where the results of this state are kept."""
+    return root / "_build" / ".jupyter_cache" / fingerprint(root)
+
+
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Point myst-nb at the cache of this state."""
-    caches = Path(app.srcdir, "_build", ".jupyter_cache")
-    current = caches / fingerprint(Path(app.srcdir))
+    current = cache_folder(Path(app.srcdir))
+    caches = current.parent
     if caches.is_dir():
         for old in caches.iterdir():
             if old != current:

@@ -17,6 +17,7 @@ from scipy.ndimage import uniform_filter1d
 from transferlib.data.own.clean import by_key
 from transferlib.data.own.images import THUMB
 from transferlib.data.own.scan import Item
+from transferlib.files.waiting import each
 
 DISTANCE = 11  # of 64 bits. Of copies with 4 % cut off, nine in ten differ in 14 or fewer; unrelated ones in some 32.
 CLOSEST = 32  # partners of one hash among those after it
@@ -59,7 +60,7 @@ def close_pairs(hashes: Bits) -> NDArray[np.int64]:
     those after it only: memory stays proportional to N.
     """
     found = [np.empty((0, 2), np.int64)]
-    for i in range(len(hashes)):
+    for i in each(range(len(hashes)), "looking for near copies"):
         differing = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])
         near = np.flatnonzero(differing <= DISTANCE)
         near = near[np.argsort(differing[near], kind="stable")[:CLOSEST]]

@@ -26,6 +26,7 @@ class Report:
     image_size: the side in pixels that a network would get. small: files with a shorter side under half of that,
     narrow: files more than three times as long as wide, both with their "width×height". odd_modes: the files of each
     pixel mode that at most a tenth have. turned: files that lie turned, and that only their EXIF entry puts upright.
+    remarks: files of which one should know how they are read: in fewer bits, by their first page, nearly black.
     tiny: classes with fewer than ten usable images in a part. modes: images by Pillow's pixel mode.
     sizes: images by "width×height". ignored: entries passed over, with the reason.
     left_out: what on_bad="skip" leaves out. fatal: why not even that helps, or "".
@@ -53,6 +54,7 @@ class Report:
         rare = [same for same in by_mode if len(same) <= RARE * len(items)]
         self.odd_modes = {same[0].mode: [item.name for item in same] for same in rare}
         self.turned = [item.name for item in items if item.turned]
+        self.remarks = {item.name: item.remark for item in items if item.remark}
         few = {
             name: {part or "images": there[name] for part, there in self.usable.items() if there[name] < FEW}
             for name in cleaned.classes
@@ -91,6 +93,7 @@ class Report:
             (f"images more than {NARROW:g} times as long as wide", _explained(self.narrow)),
             ("images of an unusual pixel mode", _explained(modes)),
             ("images that EXIF turns", [repr(name) for name in self.turned]),
+            ("images to look at for how they are read", _explained(self.remarks)),
             ("ignored entries", _explained(self.ignored)),
         ]
 

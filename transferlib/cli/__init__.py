@@ -16,19 +16,23 @@ from importlib import import_module
 
 from transferlib.cli.parser import make_parser
 from transferlib.errors import TransferError
+from transferlib.files.waiting import waiting
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0 if all went well, 1 on an error, 130 on Ctrl-C; wrong usage exits with 2."""
-    args = make_parser().parse_args(argv)
+    """Run one command; returns 0 if all went well, 1 on an error, 130 on Ctrl-C; wrong usage exits with 2.
+
+    Whoever reads the output may stop (`| head`): then it ends without a word, with 141, as other programs do.
+    """
     is_main = os.environ.get("RANK", "0") == "0"  # of several processes one talks
 
     def tell(line: str) -> None:
         if is_main:
             print(line, file=sys.stderr)
 
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
-        sys.stdout.reconfigure(errors="backslashreplace")
+    terminal = sys.stdout if isinstance(sys.stdout, io.TextIOWrapper) else None
+    if terminal:  # it may lack letters, and names of files may hold bytes that are no text
+        terminal.reconfigure(errors="backslashreplace")
     note = cache(tell)  # what is said of every batch is said once
     warnings.showwarning = lambda message, *_, **__: note(f"note: {message}")
     log, notes = logging.getLogger("transferlib"), logging.StreamHandler(sys.stderr)
@@ -37,11 +41,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     log.addHandler(notes)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # to stop is to stop as Ctrl-C does
     try:
-        import_module("transferlib.engine.memory").keep_freed_memory()
-        module, command = args.run
-        return int(getattr(import_module(f"transferlib.cli.{module}"), command)(args))
+        try:
+            args = make_parser().parse_args(argv)
+            module, command = args.run
+            with waiting("loading PyTorch"):
+                import_module("transferlib.engine.memory").keep_freed_memory()
+                run = getattr(import_module(f"transferlib.cli.{module}"), command)
+            return int(run(args))
+        finally:
+            if terminal:
+                terminal.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+        return 141
     except TransferError as error:
         tell(f"error: {error}")
+        return 1
+    except OSError as error:
+        where = "the output" if error.filename is None else repr(str(error.filename))
+        tell(
+            f"error: {where} cannot be read or written ({error.strerror or error}). Choose another place, or free some."
+        )
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not import_module("transferlib.engine.memory").out_of_memory(error):
+            raise
+        tell(f"error: out of memory: {error or 'choose a smaller --image-size, --input-size or --batch-size.'}")
         return 1
     except KeyboardInterrupt:
         tell("interrupted")

@@ -13,6 +13,7 @@ from transferlib.data.load import load_data, options_of
 from transferlib.data.own.texts import TABLES
 from transferlib.data.splits import Splits
 from transferlib.errors import DataError
+from transferlib.files.waiting import waiting
 from transferlib.plots import image_sheet
 
 
@@ -27,7 +28,8 @@ def check(args: argparse.Namespace) -> int:
     report = check_folder(args.folder, groups=args.groups, image_size=args.image_size)
     print(report.to_json() if args.json else report)
     if out is not None:
-        write_page(report, out)
+        with waiting("drawing the report"):
+            write_page(report, out)
         print(f"written to {str(out)!r}: report.html and report.json", file=sys.stderr)
     return 0 if report.ok else 1
 
@@ -55,9 +57,9 @@ def described(splits: Splits) -> str:
 
 def sheet(args: argparse.Namespace) -> int:
     """Draw the first 64 training images."""
-    splits = load_splits(args)
-    print(splits)
-    with picture(Path(args.out), (8, 8), dpi=150) as axes:
+    with picture(Path(args.out), (8, 8), dpi=150) as axes:  # a name that cannot be written is refused first
+        splits = load_splits(args)
+        print(splits)
         title = f"{plain(splits.name)}: training images{' (synthetic)' * splits.synthetic}"
         image_sheet(splits.train.images[:64], axes).set_title(title, parse_math=False)
     print(f"{splits.credits}\nwritten to {args.out}")

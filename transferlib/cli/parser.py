@@ -11,7 +11,7 @@ from transferlib.data import SOURCES
 from transferlib.networks import NETWORKS
 
 Add = Callable[..., object]  # argparse's add_argument
-EXIT_CODES = "exit codes: 0 all went well, 1 an error, 2 wrong usage, 130 interrupted (Ctrl-C, SIGTERM)"
+EXIT_CODES = "exit codes: 0 all went well, 1 an error, 2 wrong usage, 130 interrupted (Ctrl-C, SIGTERM), 141 output cut"
 BACKBONE = f"{', '.join(NETWORKS)}, timm:NAME or hf:NAME; default: efficientnet_lite0, for texts minilm"
 DEVICE = "cpu, cuda, …; default: a GPU if there is one"
 ON_BAD = "leave files that cannot be used out (%(default)s)"

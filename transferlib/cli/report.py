@@ -2,8 +2,10 @@
 
 import io
 import json
+import logging
 import platform
 import shlex
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,10 +21,13 @@ from transferlib.check.report import plain
 from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
 from transferlib.evaluation import Scores
+from transferlib.files.waiting import waiting
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
 from transferlib.run import Run
 from transferlib.ship.card import markdown
+
+log = logging.getLogger(__name__)
 
 README = Path(__file__).with_name("readme.md.jinja")
 
@@ -41,11 +46,18 @@ def to_json(value: Any) -> str:
 def picture(path: Path, size: tuple[float, float] = (6.4, 4.4), dpi: int = 120) -> Iterator[Axes]:
     """Axes to draw on. The picture is then written, whole or not at all, in the format that the name ends with."""
     figure, kind = Figure(size, layout="constrained"), path.suffix[1:].lower() or "png"
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise TransferError(f"{path}: the name of a picture ends with .png, .pdf or .svg.")
+    if kind not in ("png", "pdf", "svg", "jpg", "jpeg"):
+        raise TransferError(f"{path}: the name of a picture ends with .png, .pdf, .svg or .jpg, not .{kind}.")
     yield figure.subplots()
     content = io.BytesIO()
-    figure.savefig(content, dpi=dpi, format=kind)
+    with warnings.catch_warnings(record=True) as said, waiting(f"drawing {path.name}"):
+        warnings.simplefilter("always")
+        figure.savefig(content, dpi=dpi, format=kind)
+    lacking = [warning for warning in said if "missing from font" in str(warning.message)]
+    if lacking:
+        log.warning("%s: letters of the names that its font lacks are drawn as boxes", path.name)
+    for warning in (warning for warning in said if warning not in lacking):
+        warnings.warn(warning.message, stacklevel=2)
     write_whole(path, content.getvalue())
 
 

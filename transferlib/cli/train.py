@@ -15,7 +15,8 @@ from transferlib.data.splits import Splits
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import Processes
 from transferlib.errors import TransferError
-from transferlib.evaluation import Scores, evaluate, metric_name
+from transferlib.evaluation import Scores, evaluate, metric_name, shown
+from transferlib.files.waiting import waiting
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, TrainingInterrupted
 from transferlib.training import fit
@@ -118,7 +119,10 @@ def progress_line(epoch: Epoch, epochs: int, inputs: int, noun: str = "images") 
 
 def score_line(scores: Scores) -> str:
     """The figures of a whole test set in one line."""
-    (low, high), told = scores.intervals["accuracy"], [f"{metric_name(n)} {x:.3f}" for n, x in scores.figures.items()]
+    (low, high), told = (
+        scores.intervals["accuracy"],
+        [f"{metric_name(n)} {shown(x)}" for n, x in scores.figures.items()],
+    )
     return ", ".join([f"{told[0]} (95 % interval {low:.3f} to {high:.3f})", *told[1:]])
 
 
@@ -126,7 +130,8 @@ def advise(args: argparse.Namespace) -> int:
     """Measure the training images, and recommend a strategy."""
     splits = load_splits(args)
     model = _network(args, splits) if splits.train.noun == "images" else None  # texts are refused
-    advice = advice_on(splits, model, budget=args.budget)
+    with waiting("measuring images and steps"):
+        advice = advice_on(splits, model, budget=args.budget)
     if args.json:
         print(to_json(advice.to_dict()))
         return 0

@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -19,12 +20,13 @@ from transferlib.check.report import plain
 from transferlib.cli.report import picture, to_json
 from transferlib.cli.train import score_line
 from transferlib.data.own.folder import labelled_split
-from transferlib.data.own.images import SUFFIXES, load_image
+from transferlib.data.own.images import SUFFIXES, decode_image, read
 from transferlib.data.own.texts import labelled_texts, unlabelled
 from transferlib.data.splits import encode
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import pick_device
 from transferlib.errors import CheckpointError, DataError
+from transferlib.files.waiting import each
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
 from transferlib.networks.backbone import Preprocess
@@ -49,7 +51,7 @@ def evaluate(args: argparse.Namespace) -> int:
     else:
         print(f"{len(split)} {split.noun}: {score_line(scores)}")
         for row in scores.per_class:
-            shares = f"recall {row.recall:.3f}  precision {row.precision:.3f}"
+            shares = f"recall {evaluation.shown(row.recall)}  precision {evaluation.shown(row.precision)}"
             print(f"  {row.name:24s} {row.images:5d} {split.noun}  {shares}")
     return 0
 
@@ -130,11 +132,15 @@ Batch = tuple[list[dict[str, Any]], Tensor | DataError]
 
 def _images(files: list[Path], model: TransferModel, facts: dict[str, Any]) -> Iterator[Batch]:
     """One image after the other, so that its row is written at once."""
-    for path in files:
+    for path in each(files, "predicting, files"):
         try:
-            yield [{"file": str(path)}], load_image(path, side(model, facts))[None]
+            pixels, *_, remark = decode_image(read(path), side(model, facts), name=os.fspath(path))
         except DataError as error:
             yield [], error
+            continue
+        if remark:
+            print(f"note: {str(path)!r}: {remark}", file=sys.stderr)
+        yield [{"file": str(path)}], pixels[None]
 
 
 def _texts(names: list[str], column: str) -> Iterator[Batch]:

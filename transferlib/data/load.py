@@ -11,6 +11,7 @@ from transferlib.data import SOURCES
 from transferlib.data.own.clean import some
 from transferlib.data.splits import Splits
 from transferlib.errors import DataError, DownloadError
+from transferlib.files.room import check_room
 
 
 def load_data(name: str, n_train: int | None = None, *, fallback: str | None = None, **options: Any) -> Splits:
@@ -34,6 +35,11 @@ def load_data(name: str, n_train: int | None = None, *, fallback: str | None = N
         close = difflib.get_close_matches(name, SOURCES, n=3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise DataError(f"no data set is called {name!r}.{hint} There are: {', '.join(SOURCES)}.")
+    seed, size = options.get("seed", 0), options.get("image_size", 1)
+    if not 0 <= seed < 1 << 63:
+        raise DataError(f"seed must be a whole number from 0 to {(1 << 63) - 1}, not {seed}.")
+    if not SOURCES[name].startswith("own"):  # what is the reader's own is counted first
+        check_room(size, max(1, (n_train or 0) + sum(options.get(part) or 0 for part in ("n_val", "n_test"))))
     source = _source(name)
     if n_train is not None:
         options["n_train"] = n_train

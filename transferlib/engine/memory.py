@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from transferlib.files.waiting import each
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -53,8 +55,8 @@ def halving(action: Callable[[int], T], size: int, told: str = "a batch") -> T:
 @torch.no_grad()
 def batched(function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 32) -> Tensor:
     """Apply `function` to `inputs`, (N, …), a batch at a time and without gradients."""
-    return halving(
-        lambda size: torch.cat([function(batch) for batch in torch.split(inputs, size)]),
-        batch_size,
-        f"batches of {batch_size}",
-    )
+
+    def run(size: int) -> Tensor:
+        return torch.cat([function(batch) for batch in each(torch.split(inputs, size), "running the network, batches")])
+
+    return halving(run, batch_size, f"batches of {batch_size}")

@@ -15,8 +15,18 @@ from transferlib.errors import TransferError
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or else a CUDA device if there is one."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """The device asked for, or else a CUDA device if there is one. Raises TransferError for one that is not here."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    try:
+        found = torch.device(device or ("cuda" if gpus else "cpu"))
+        torch.zeros(1, device=found).item()
+    except Exception as error:  # of every kind, from one device to the next
+        why = (str(error) or type(error).__name__).splitlines()[0].split(":")[0].rstrip(".")
+        there = ["cpu", *(f"cuda:{n}" for n in range(gpus)), *["mps"] * torch.backends.mps.is_available()]
+        raise TransferError(
+            f"there is no device {str(device)!r} here ({why}). There is: {', '.join(there)}."
+        ) from error
+    return found
 
 
 class _Sum(torch.autograd.Function):

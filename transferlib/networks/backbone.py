@@ -13,7 +13,11 @@ from torch.nn.functional import interpolate
 
 from transferlib.deprecated import old_name
 from transferlib.errors import DataError, TransferError, WeightsError
+from transferlib.files.room import no_room
 from transferlib.files.whole import digest_of
+
+LAYER = 128  # bytes a pixel: an image as float, normalised, and a first layer of 32 channels at half the size
+ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Preprocess(Preprocessing):
 
         With an input_size, the shorter side is brought to it first, by bicubic interpolation with antialiasing.
 
-        Raises DataError for another shape or type.
+        Raises DataError for another shape, type or range, and MemoryError for what no memory holds.
         """
         if inputs.ndim == 2:
             raise DataError("these are texts, and this network reads images: take minilm or another text encoder.")
@@ -63,10 +67,22 @@ class Preprocess(Preprocessing):
             raise DataError(
                 f"images must have the shape (N, 3, H, W), not {tuple(inputs.shape)}: permute or unsqueeze."
             )
+        count, side = inputs.shape[0], self.input_size or min(inputs.shape[2:])
+        known = isinstance(count, int) and inputs.device.type == "cpu"  # an export leaves the number open
+        if known and (why := no_room(side, LAYER * count)):
+            raise MemoryError(f"a network that sees images of {side}×{side} pixels {why}.")
         if inputs.dtype == torch.uint8:
             inputs = inputs.float() / 255
         elif not inputs.is_floating_point():
             raise DataError(f"images must be uint8 (0…255) or float (0…1), not {inputs.dtype}: call .to(torch.uint8).")
+        elif inputs.numel():
+            low, high = (end.item() for end in inputs.aminmax())
+            if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # neither is a value that is no number
+                raise DataError(
+                    f"float images must lie in 0…1, not from {low:.3g} to {high:.3g}: divide by 255 or pass uint8, and "
+                    "leave Normalize out, the network brings its own."
+                )
+            inputs = inputs.float()
         if self.input_size and self.input_size != min(inputs.shape[2:]):
             size = [side * self.input_size // min(inputs.shape[2:]) for side in inputs.shape[2:]]
             inputs = interpolate(inputs, size, mode="bicubic", antialias=True).clamp(0, 1)

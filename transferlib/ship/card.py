@@ -10,7 +10,7 @@ from transferlib.errors import CheckpointError
 from transferlib.evaluation import metric_name
 from transferlib.files.template import fill
 from transferlib.model import TransferModel
-from transferlib.ship.onnx import Exported
+from transferlib.ship.onnx import Exported, pixels_code
 
 CARD = Path(__file__).with_name("card.md.jinja")
 Metrics = dict[str, Any]
@@ -53,7 +53,8 @@ def model_card(
 
     metrics: from `read_metrics`; without it the card says that nothing was measured.
     """
-    return markdown(CARD, exported=exported, model=model, classes=classes, image_size=image_size, metrics=metrics)
+    facts = {"exported": exported, "model": model, "classes": classes, "image_size": image_size, "metrics": metrics}
+    return markdown(CARD, code=pixels_code(), **facts)
 
 
 def markdown(template: Path, **facts: Any) -> str:

@@ -1,6 +1,7 @@
 """A trained model as an ONNX file that needs neither PyTorch nor this package, and a card that says what it is."""
 
 import copy
+import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transferlib.data.own.pixels import to_pixels, used_bits
 from transferlib.errors import TransferError
+from transferlib.files.waiting import waiting
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
 from transferlib.networks.backbone import installed
@@ -33,7 +36,8 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
 
     The graph takes `images`, uint8, (N, 3, image_size, image_size) with any N, and gives
     `probabilities`, float32, (N, classes): scaling, mean and std are inside it. Its
-    metadata_props hold, as JSON, `classes` and `preprocessing`. Of the exporters of PyTorch it
+    metadata_props hold, as JSON, `classes` and `preprocessing`, and as Python `to_pixels`, which makes its input of a
+    picture. Of the exporters of PyTorch it
     is the newer one (torch.export, then onnxscript).
 
     Raises TransferError when a package is missing (pip install 'transferlib[export]'), when the
@@ -42,7 +46,9 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
     """
     path = Path(path)
     if path.suffix != ".onnx":
-        raise TransferError(f"{path}: the name of an ONNX file ends with .onnx. Choose {path.with_suffix('.onnx')}.")
+        raise TransferError(
+            f"{path}: the name of an ONNX file ends with .onnx. Choose {path.parent / (path.stem or 'model')}.onnx."
+        )
     if len(classes) != model.num_classes:
         raise TransferError(f"{len(classes)} class names for {model.num_classes} outputs: they must match.")
     for package in ("onnx", "onnxruntime", "onnxscript"):
@@ -51,7 +57,8 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
     served = nn.Sequential(copy.deepcopy(model).cpu(), nn.Softmax(1)).eval()
     facts = _facts(model, classes, image_size)
     try:
-        content = _graph(served, image_size, facts)
+        with waiting(f"translating {model.backbone} to ONNX"):
+            content = _graph(served, image_size, facts)
     except Exception as error:  # of several libraries; above 2 GB it is protobuf's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TransferError(
@@ -67,16 +74,23 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
     return Exported(path, len(content), difference)
 
 
+def pixels_code() -> str:
+    """What this package does to a picture before a network sees it, in Python with Pillow and NumPy alone."""
+    return "\n\n".join(inspect.getsource(function) for function in (used_bits, to_pixels))
+
+
 def _facts(model: TransferModel, classes: Sequence[str], image_size: int) -> dict[str, str]:
     """What the file says of itself."""
     preprocessing = asdict(model.image_preprocess) | {
         "image_size": image_size,
-        "before": "upright, RGB, central square, bicubic with antialiasing to image_size; uint8, channels first",
+        "before": "to_pixels(image, image_size): first page, upright (EXIF), 16 bits scaled by those that are used, "
+        "transparency on white, RGB, central square, bicubic with antialiasing to image_size; uint8, channels first",
         "inside": "images / 255, bicubic with antialiasing to input_size if there is one, minus mean, divided by std",
     }
     return {
         "classes": json.dumps(list(classes)),
         "preprocessing": json.dumps(preprocessing),
+        "to_pixels": pixels_code(),
         "output": "probabilities",
         "backbone": model.backbone,
         "weights": model.weights,

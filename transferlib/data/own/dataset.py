@@ -13,6 +13,7 @@ from transferlib.data.own.folder import divide
 from transferlib.data.own.images import check_size, prepared
 from transferlib.data.splits import PARTS, Split, Splits
 from transferlib.errors import DataError
+from transferlib.files.room import check_room
 
 
 def dataset(
@@ -42,6 +43,7 @@ def dataset(
     """
     check_size(image_size)
     parts = {part: items for part, items in zip(PARTS, (data, val, test), strict=True) if items is not None}
+    check_room(image_size, sum(map(len, parts.values())))
     names = tuple(classes or _classes(data, columns[1]))
     told = name or type(data).__name__
     rows: dict[str, np.ndarray] = {}
@@ -97,4 +99,5 @@ def _pixels(image: Any, image_size: int, where: str) -> Tensor:
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
             raise DataError(f"{where} is no image: {array.dtype} of shape {array.shape}, not uint8 (3, H, W).")
         image = Image.fromarray(np.ascontiguousarray(array))
+    image.load()  # whole, or it would be shrunk in place, for whoever else uses it
     return prepared(image, image_size, name=where)[0]

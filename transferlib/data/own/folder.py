@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferlib.data.own.clean import Cleaned, GroupRule, clean, copies, group_ids, number, some, sound
+from transferlib.data.own.clean import Cleaned, GroupRule, by_key, clean, copies, group_ids, number, some, sound
 from transferlib.data.own.images import load_image
 from transferlib.data.own.scan import Item, Scan, in_threads, scan
 from transferlib.data.splits import PARTS, Split, Splits, draw, split_by_group
@@ -83,23 +83,26 @@ def labelled_split(
     """Load the held-out images of a folder, to score a model that knows `classes`, in their order.
 
     Held out is test/, else val/, with or without train/ beside it; a folder without such parts is read whole, with a
-    warning that images the model was trained on flatter it. on_bad as in `folder`, for broken files and identical
-    files with two labels. Raises DataError.
+    warning that images the model was trained on flatter it. on_bad as in `folder`, for broken files, identical files
+    with two labels and classes that the model does not know. Raises DataError.
     """
     found = scan(path, image_size=image_size, train=False)
     part = next(name for name in ("test", "val", "train", "") if name in found.parts)
     usable, left_out = sound([item for item in found.items if item.part == part])
+    if strange := sorted({item.label for item in usable} - set(classes)):
+        foreign = (
+            f"{number(len(strange), 'class', 'classes')} that the model does not know: {some([*map(repr, strange)])}"
+        )
+        left_out.append(f"{foreign}. It knows {some([*map(repr, classes)])}")
+        usable = [item for item in usable if item.label in classes]
     refuse_or_warn(path, left_out, on_bad)
+    for remark in _remarks(usable):
+        warnings.warn(f"{os.fspath(path)!r}: {remark}", stacklevel=2)
     if part in ("train", ""):
         warnings.warn(
             f"{os.fspath(path)!r} has no test/ or val/: all its {len(usable)} images are scored. If the model was "
             "trained on some of them, the score is flattered.",
             stacklevel=2,
-        )
-    if strange := sorted({item.label for item in usable} - set(classes)):
-        raise DataError(
-            f"{os.fspath(path)!r} has classes that the model does not know: {some([repr(name) for name in strange])}. "
-            f"It knows {', '.join(classes)}."
         )
     if not usable:
         raise DataError(f"{os.fspath(path)!r} holds no image that can be used.")
@@ -160,7 +163,9 @@ def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | 
         return torch.stack([cast(Tensor, item.pixels) for item in items])
 
     def fill(images: Tensor) -> None:
-        in_threads(lambda i: images[i].copy_(load_image(items[i].path, image_size)), range(len(items)))
+        in_threads(
+            lambda i: images[i].copy_(load_image(items[i].path, image_size)), range(len(items)), "decoding images"
+        )
 
     key = hash_of(str(image_size), *(item.sha256 for item in items))
     shape = (len(items), 3, image_size, image_size)
@@ -185,6 +190,7 @@ def _notes(found: Scan, usable: Cleaned, chosen: dict[str, np.ndarray], labels: 
             yield f"There is only {train}: val and test are cut from it."
     for reason in usable.left_out:
         yield f"Left out: {reason}."
+    yield from _remarks(usable.items)
     if twins := copies(usable.items):
         yield f"{number(len(twins), 'group')} of identical files, each kept on one side."
     for split, index in chosen.items():
@@ -193,6 +199,13 @@ def _notes(found: Scan, usable: Cleaned, chosen: dict[str, np.ndarray], labels: 
     for reason in sorted(set(found.ignored.values())):
         names = [repr(name) for name, why in found.ignored.items() if why == reason]
         yield f"Ignored {number(len(names), 'entry', 'entries')} ({reason}): {some(names)}."
+
+
+def _remarks(items: list[Item]) -> list[str]:
+    """What one should know of how the items were read, a sentence a remark."""
+    noted = sorted((item for item in items if item.remark), key=lambda item: item.remark)
+    groups = by_key(noted, lambda item: item.remark)
+    return [f"{number(len(same), 'image')} {same[0].remark}: {some([repr(i.name) for i in same])}." for same in groups]
 
 
 def _listed(texts: Iterable[str]) -> str:

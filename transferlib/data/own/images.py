@@ -4,16 +4,21 @@ import io
 import json
 import os
 import stat
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
+from transferlib.data.own.pixels import to_pixels, used_bits
 from transferlib.errors import DataError
+from transferlib.files.room import check_room
 
 _KNOWN = json.loads(Path(__file__).with_name("formats.json").read_text("utf-8"))
 # Names that promise an image. Some cannot be decoded: those are reported, not passed over in silence.
@@ -21,30 +26,33 @@ SUFFIXES = frozenset(f".{name}" for name in _KNOWN["names"])
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 2**20
 THUMB = 32
+DARK = 32  # of 255: what has nothing brighter is nearly black
 
 
 class Picture(NamedTuple):
     """pixels: uint8, (3, S, S). size: (width, height) in the file. mode: Pillow's name for the pixels in the file.
 
     turned: whether the file's EXIF entry says that its pixels do not lie upright; those here do.
+    remark: what one should know of how it was read, or "".
     """
 
     pixels: Tensor
     size: tuple[int, int]
     mode: str
     turned: bool
+    remark: str
 
 
 def load_image(path: str | os.PathLike[str], image_size: int, *, max_pixels: int = MAX_PIXELS) -> Tensor:
     """Read one image file as uint8 of shape (3, image_size, image_size).
 
-    The picture is turned upright (EXIF), made RGB (CMYK, grey, palette; 16 bits a channel scaled to 8;
-    transparency on white), cut to its central square and resampled (bicubic, antialiased), which is the
-    usual "shorter side to image_size, then centre crop". Of an animation or a multi-page file it is the
-    first page. Colour profiles are not applied.
+    The picture is turned upright (EXIF), made RGB (CMYK, grey, palette; transparency on white; 16 bits to 8, by the
+    largest number of 8, 10, 12, 14 or 16 bits where fewer are used), cut to its central square and resampled (bicubic,
+    antialiased), which is the usual "shorter side to image_size, then centre crop". Of an animation or a multi-page
+    file it is the first page. Colour profiles are not applied.
 
-    Raises DataError, and nothing else, for whatever is not a whole JPEG, PNG, BMP, TIFF or WebP of at
-    most `max_pixels` pixels (checked before decoding).
+    Raises DataError, and nothing else, for whatever is not a whole JPEG, PNG, BMP, TIFF or WebP of at most
+    `max_pixels` pixels (checked before decoding), or AVIF or HEIC where Pillow or its plug-in pillow-heif reads them.
     """
     return decode_image(read(path), image_size, name=os.fspath(path), max_pixels=max_pixels).pixels
 
@@ -76,48 +84,66 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     if not data:
         raise DataError(f"{name!r} is empty (0 bytes). {again}")
     try:
-        with Image.open(io.BytesIO(data), formats=_KNOWN["read"]) as image:
+        with Image.open(io.BytesIO(data), formats=formats()) as image:
             size, mode = image.size, image.mode
             if size[0] * size[1] > max_pixels:
                 raise DataError(_too_large(name, f"{size[0]}×{size[1]} pixels", max_pixels))
-            if image.format in ("JPEG", "MPO"):
-                # libjpeg decodes at 1/2, 1/4 or 1/8; twice the target keeps the resampling honest.
-                image.draft(None, (2 * image_size, 2 * image_size))
-            image.load()
             pixels, turned = prepared(image, image_size, name=name)
+            remark = _remark(image, pixels)
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        remedy = "not JPEG, PNG, BMP, TIFF or WebP. Save it as one of these, or remove it."
-        raise DataError(f"{name!r} is {_kind(data)}, {remedy}") from error
+        kind, install = _kind(data)
+        remedy = f"Save it as JPEG, PNG, BMP, TIFF or WebP, {install}or remove it."
+        raise DataError(f"{name!r} is {kind}. {remedy}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(name, "far too many pixels", max_pixels)) from error
     except Exception as error:  # a hostile file can raise nearly anything inside a decoder
         why = str(error) or type(error).__name__
         raise DataError(f"{name!r} is damaged or cut short ({why}). {again}") from error
-    return Picture(pixels, size, mode, turned)
+    return Picture(pixels, size, mode, turned, remark)
 
 
 def check_size(image_size: int) -> None:
-    """Raise DataError for a side of less than a pixel."""
+    """Raise DataError for a side of less than a pixel, or one at which not even one image fits into memory."""
     if image_size < 1:
         raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
+    check_room(image_size, 1, network=0)
 
 
 def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool]:
-    """A decoded picture as `load_image` gives it, and whether its EXIF entry turned it. Raises DataError."""
+    """An opened picture as `load_image` gives it, and whether its EXIF entry turned it. Raises DataError."""
+    try:
+        pixels = to_pixels(image, image_size)
+    except ValueError as error:
+        if getattr(image, "tile", []):  # what the decoder did not finish is damaged
+            raise
+        raise DataError(f"{name!r} cannot be used: {error}.") from error
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-        image = ImageOps.exif_transpose(image)
     except Exception:  # a damaged EXIF block says nothing against the pixels, which are already loaded
         turned = False
-    image = _rgb(image, name)
-    # The crop comes first, as a box: a picture of 1 × 10,000 would grow huge if it were resized whole.
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side)
-    square = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), turned
+    return torch.from_numpy(pixels), turned
+
+
+def _remark(image: Image.Image, pixels: Tensor) -> str:
+    remarks = []
+    if image.mode.startswith("I;16") and (bits := used_bits(image)) < 16:
+        remarks.append(f"read as {bits} bits, all that is used of 16")
+    if image.format != "MPO" and _goes_on(image):  # a camera's second picture is a preview
+        remarks.append("of which only the first page is read")
+    if pixels.max() < DARK:
+        remarks.append("nearly black")
+    return "; ".join(remarks)
+
+
+def _goes_on(image: Image.Image) -> bool:
+    """Whether there is a second page or frame."""
+    try:
+        image.seek(1)
+    except Exception:  # EOFError, and whatever a damaged page raises: the first one is already read
+        return False
+    return True
 
 
 def thumbnail(pixels: Tensor) -> NDArray[np.uint8]:
@@ -133,21 +159,21 @@ def _too_large(name: str, found: str, limit: int) -> str:
     return f"{name!r} has {found}, more than the {limit / 1e6:g} million allowed (a decompression bomb?). {remedy}"
 
 
-def _kind(data: bytes) -> str:
-    if data[4:8] == b"ftyp":
-        return "a HEIC, AVIF or video file"
+@cache
+def formats() -> list[str]:
+    """What is decoded, in Pillow's words: HEIF and AVIF too, where a Pillow or a plug-in is installed that can."""
+    for plug_in in ("PIL.AvifImagePlugin", "pillow_avif", "pillow_heif.HeifImagePlugin"):
+        with suppress(ImportError):
+            import_module(plug_in)
+    return [*_KNOWN["read"], *(name for name in ("AVIF", "HEIF") if name in Image.OPEN)]
+
+
+def _kind(data: bytes) -> tuple[str, str]:
+    """What a file is that is not decoded, and what to install to change that, if anything."""
     start = data[:256].lstrip().lower().decode("latin-1")
-    return next((kind for magic, kind in _KNOWN["others"].items() if start.startswith(magic)), "no image that we know")
-
-
-def _rgb(image: Image.Image, name: str) -> Image.Image:
-    if kind := {"I": "whole", "F": "floating-point"}.get(image.mode):
-        remedy = "Save it with 8 or 16 bits."
-        raise DataError(f"{name!r} has {kind} numbers of 32 bits, and nothing says which of them is white. {remedy}")
-    if image.mode.startswith("I;16"):  # convert() would clip all above 255 to white
-        wide = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return image.convert("RGB")
+    if data[4:8] != b"ftyp":
+        return next((kind for magic, kind in _KNOWN["others"].items() if start.startswith(magic)), "no image"), ""
+    kind, form, plug_in = _KNOWN["brands"].get(data[8:12].decode("latin-1"), ("video", "", ""))
+    if form in formats():
+        return f"a damaged {kind} file", ""
+    return f"a {kind} file", f"let it be read (pip install {plug_in}), " if plug_in else ""

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from transferlib.data.own.images import SUFFIXES, THUMB, check_size, decode_image, read, thumbnail
 from transferlib.errors import DataError
+from transferlib.files.room import check_room
+from transferlib.files.waiting import waiting
 
 SPELLINGS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 LOOK = 2 * THUMB  # the side at which images are decoded that are only looked at
@@ -25,7 +27,8 @@ class Item:
 
     name: its path inside the folder. part: "train", "val" or "test", or "" in a folder without such parts.
     error: why it cannot be read, if so; size is (width, height) in the file and mode Pillow's name for its pixels;
-    turned: whether its EXIF entry turns it. It has either pixels or a grey thumb, uint8 of shape (32, 32).
+    turned: whether its EXIF entry turns it; remark: what one should know of how it was read. It has either pixels or
+    a grey thumb, uint8 of shape (32, 32).
     """
 
     path: Path
@@ -36,6 +39,7 @@ class Item:
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     turned: bool = False
+    remark: str = ""
     error: str = ""
     pixels: Tensor | None = None
     thumb: NDArray[np.uint8] | None = None
@@ -97,16 +101,21 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
             f"{os.fspath(error.filename or path)!r} cannot be listed ({error.strerror or error}). "
             "Check that it exists and that you may read it."
         ) from error
-    items = tuple(in_threads(lambda item: _load(item, image_size), todo))
+    check_room(image_size or 1, len(todo))
+    items = tuple(in_threads(lambda item: _load(item, image_size), todo, "reading images"))
     classes = {part: tuple(top.name for top in tops[part]) for part in tops}
     reasons = sorted((entry.relative_to(root).as_posix(), why) for entry, why in ignored.items())
     return Scan(root, parts, classes, items, dict(reasons))
 
 
-def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+def in_threads(function: Callable[[Any], Any], items: Sequence[Any], told: str) -> list[Any]:
     """What the function makes of each item, in their order, in several threads: Pillow decodes outside the lock."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(function, items))
+    made = []
+    with waiting(told, len(items)) as count, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for result in pool.map(function, items):
+            made.append(result)
+            count()
+    return made
 
 
 def _parts(root: Path, ignored: dict[Path, str], train: bool) -> dict[str, Path]:
