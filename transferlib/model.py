@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from transferlib.deprecated import old_name
-from transferlib.errors import DataError, TransferError
-from transferlib.networks.backbone import Preprocess
+from transferlib.errors import TransferError
+from transferlib.networks.backbone import Preprocess, large_enough
 from transferlib.networks.registry import build_backbone
 
 
@@ -83,16 +83,10 @@ class TransferModel(nn.Module):
     def features(self, inputs: Tensor) -> Tensor:
         """What the head sees: float, (N, features). Raises DataError for images that are too small for the network."""
         prepared = self.preprocess.apply(inputs)
-        try:
+        if prepared.is_floating_point():
+            prepared = prepared.to(next(self.parameters()).dtype)
+        with large_enough(self.backbone, tuple(prepared.shape[2:])):
             features: Tensor = self.stages(prepared)
-        except RuntimeError as error:
-            if not any(word in str(error).lower() for word in ("output size", "kernel size", "padding size")):
-                raise
-            height, width = prepared.shape[2:]
-            raise DataError(
-                f"images of {height}×{width} are too small for {self.backbone} ({error}). Let it see them larger: "
-                f"input_size={self.image_preprocess.native_size}, say."
-            ) from error
         return features
 
     @property

@@ -16,7 +16,7 @@ from transferlib.data.splits import Split, Splits
 from transferlib.engine.memory import halving
 from transferlib.engine.processes import Processes
 from transferlib.engine.resume import Saver
-from transferlib.engine.state import BestWeights, Keeping, State
+from transferlib.engine.state import BestWeights, Keeping, State, averaging
 from transferlib.errors import TrainingDiverged, TransferError
 from transferlib.evaluation import METRICS, predict
 from transferlib.features import Feed
@@ -214,8 +214,9 @@ def update(state: State, forward: Callable[[Tensor], Tensor], inputs: Tensor, la
         state.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=state.processes.device)
         for part, target in zip(torch.split(parts, size), torch.split(targets, size), strict=True):
-            with torch.autocast(state.processes.device.type, torch.bfloat16, enabled=state.precision == "bf16"):
-                logits = _together(state, forward, part)
+            narrow = torch.autocast(state.processes.device.type, torch.bfloat16, enabled=state.precision == "bf16")
+            with narrow, averaging(len(state.train)):
+                logits = forward(part)
             piece = state.loss(logits.float(), target, labels)
             # Accelerate averages the gradients of the processes; their sum is wanted.
             (piece * state.processes.count).backward()  # type: ignore[no-untyped-call]
@@ -229,21 +230,6 @@ def update(state: State, forward: Callable[[Tensor], Tensor], inputs: Tensor, la
         loss = halving(gradients, state.micro_batch, f"{state.micro_batch}; as many are summed up before each step")
     state.optimizer.step()
     return state.processes.sum(loss)
-
-
-def _together(state: State, forward: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
-    """Logits of a piece of a batch. Raises TransferError where BatchNorm is left with a single number to average."""
-    try:
-        return forward(part)
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        count = len(state.train)
-        enough = next(size for size in range(2, count + 1) if count // math.ceil(count / size) > 1)
-        raise TransferError(
-            f"BatchNorm cannot average over a batch of {len(part)} image whose map has shrunk to a pixel: choose "
-            f"batch_size={enough} or more, or let the network see larger images."
-        ) from error
 
 
 def _set_mode(modules: list[nn.Module], *, training: bool) -> None:

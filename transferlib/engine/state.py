@@ -1,6 +1,8 @@
 """A run in progress: everything that the rest of it depends on."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from transferlib.data.splits import Split
 from transferlib.engine.processes import Processes
+from transferlib.errors import TransferError
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, Run
 from transferlib.strategies import Strategy
@@ -74,3 +77,18 @@ class State:
     keeping: Keeping
     micro_batch: int
     seconds_before: float = 0.0
+
+
+@contextmanager
+def averaging(images: int) -> Iterator[None]:
+    """Raise TransferError where BatchNorm is left with a single number to average; images: that an epoch has."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        enough = next((size for size in range(2, images + 1) if images // math.ceil(images / size) > 1), 2)
+        raise TransferError(
+            "BatchNorm cannot average over a batch of 1 image whose map has shrunk to a pixel: choose "
+            f"batch_size={enough} or more, or let the network see larger images."
+        ) from error

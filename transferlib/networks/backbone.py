@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -82,12 +84,27 @@ class Preprocess(Preprocessing):
                     f"float images must lie in 0…1, not from {low:.3g} to {high:.3g}: divide by 255 or pass uint8, and "
                     "leave Normalize out, the network brings its own."
                 )
-            inputs = inputs.float()
+            inputs = inputs if inputs.dtype == torch.float64 else inputs.float()
         if self.input_size and self.input_size != min(inputs.shape[2:]):
             size = [side * self.input_size // min(inputs.shape[2:]) for side in inputs.shape[2:]]
             inputs = interpolate(inputs, size, mode="bicubic", antialias=True).clamp(0, 1)
         mean, std = (inputs.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (inputs - mean) / std
+
+
+@contextmanager
+def large_enough(name: str, size: tuple[int, ...]) -> Iterator[None]:
+    """Raise DataError where images of that height and width shrink to nothing inside a network."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(word in str(error).lower() for word in ("output size", "kernel size", "padding size")):
+            raise
+        height, width = size
+        raise DataError(
+            f"images of {height}×{width} are too small for {name} ({error}). Let it see them larger: input_size=224, "
+            "say."
+        ) from error
 
 
 class NoSuchNetwork(LookupError):
