@@ -216,6 +216,8 @@ def make(folder: Path) -> dict[str, Any]:
     listing, static = folder / f"{key}.json", folder / "static"
     if not listing.exists():
         shutil.rmtree(static, ignore_errors=True)
+        for old in folder.glob("*.json"):
+            old.unlink()
         scripts = [*runtime(content), *network(folder), tray()]
         sizes = {}
         for index, text in enumerate(scripts):
