@@ -34,7 +34,8 @@ SIZE = 128
 FEATURES = 1280
 PIECE = 4_000_000  # characters of a script: so that progress can be seen
 TRAY = ("cat", "coffee", "astronaut", "rocket")
-LAMP = (0.5, 0.3, 0.1)  # of red, green and blue, what a weak yellow lamp leaves
+LAMP = (0.25, 0.17, 0.08)  # of red, green and blue, what a weak yellow lamp leaves
+NOISE = 12  # of 255, the camera's in such a light
 PAGE = "book/teach"
 MADE: dict[str, Any] = {}
 """What the page is told: the scripts in the order of loading and their sizes, or why there are none."""
@@ -188,21 +189,24 @@ def tray() -> str:
     import transferlib as tl
     from PIL import Image
 
-    def told(splits: Any, parts: tuple[Any, ...], light: tuple[float, ...]) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+
+    def told(splits: Any, parts: tuple[Any, ...], light: tuple[float, ...], noise: int) -> list[dict[str, Any]]:
         rows = []
         for part in parts:
             for pixels, label, group in zip(part.inputs, part.labels.tolist(), part.groups.tolist(), strict=True):
                 if (name := splits.classes[label]) in TRAY:
-                    seen = (pixels.permute(1, 2, 0).numpy() * np.array(light)).round().astype(np.uint8)
-                    Image.fromarray(seen).save(kept := io.BytesIO(), "JPEG", quality=90)
+                    lit = pixels.permute(1, 2, 0).numpy() * np.array(light)
+                    seen = (lit + rng.normal(0, noise, lit.shape)).round().clip(0, 255)
+                    Image.fromarray(seen.astype(np.uint8)).save(kept := io.BytesIO(), "JPEG", quality=90)
                     rows.append({"thing": name, "group": group, "jpeg": text_of(kept.getvalue())})
         return rows
 
     first = tl.load_data("photos", 64, image_size=SIZE, n_val=64, n_test=64, color=True)
-    later = tl.load_data("photos", 64, image_size=SIZE, n_val=16, n_test=16, color=True, seed=1)
+    later = tl.load_data("photos", 96, image_size=SIZE, n_val=16, n_test=16, color=True, seed=1)
     pictures = {
-        "first": told(first, (first.train, first.val, first.test), (1, 1, 1)),
-        "later": told(later, (later.train,), LAMP),
+        "first": told(first, (first.train, first.val, first.test), (1, 1, 1), 0),
+        "later": told(later, (later.train,), LAMP, NOISE),
     }
     return script(f"headStart.tray = {json.dumps(pictures)}")
 

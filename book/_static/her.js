@@ -31,6 +31,7 @@
   async function wake(scripts, progress) {
     const total = Object.values(scripts).reduce((a, b) => a + b, 0);
     let there = 0;
+    window.headStart = {}; // whatever a try that failed has left
     for (const [name, size] of Object.entries(scripts)) {
       await fetchScript(name);
       progress((there += size) / total);

@@ -316,7 +316,8 @@
         : `With ${most} of each, ${found[rival].said} ${rival === "pixels" ? "reach" : "reaches"} ${percent(final(rival).share)}, and she ${percent(final("hers").share)}.`);
   }
   function draw(lines, classes) {
-    const NS = "http://www.w3.org/2000/svg", left = 52, right = 520, top = 16, bottom = 250;
+    const NS = "http://www.w3.org/2000/svg", wide = find(".curve").clientWidth < 480 ? 380 : 640; // legible on a phone
+    const left = 52, right = wide - 120, top = 16, bottom = 250;
     const names = Object.keys(lines), sizes = lines.hers.map(point => point.m), most = sizes[sizes.length - 1];
     const part = (tag, attributes, text) => {
       const made = document.createElementNS(NS, tag);
@@ -326,7 +327,7 @@
     };
     const across = m => left + (right - left) * (most > 1 ? Math.log(m) / Math.log(most) : 0.5), down = share => bottom - (bottom - top) * share;
     const words = names.map(name => `${INK[name][2]} ${percent(lines[name][lines[name].length - 1].share)}`).join(", ");
-    const picture = part("svg", { viewBox: "0 0 640 300", role: "img", "aria-label": `Accuracy on held-out pictures by the number of pictures of each thing. With ${most}: ${words}.`, "font-family": "system-ui, sans-serif", "font-size": 14, fill: "var(--pst-color-text-base, #222)" });
+    const picture = part("svg", { viewBox: `0 0 ${wide} 300`, role: "img", "aria-label": `Accuracy on held-out pictures by the number of pictures of each thing. With ${most}: ${words}.`, "font-family": "system-ui, sans-serif", "font-size": 14, fill: "var(--pst-color-text-base, #222)" });
     for (const share of [0, 0.25, 0.5, 0.75, 1]) {
       picture.append(part("path", { d: `M${left} ${down(share)}H${right}`, stroke: "var(--pst-color-border, #ccc)" }),
         part("text", { x: left - 6, y: down(share) + 5, "text-anchor": "end" }, percent(share)));
