@@ -15,7 +15,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import numpy as np
 import pytest
-from browsing import PAGES, SITE, TOOLS, unavailable
+from browsing import PAGES, SERIOUS, SITE, TOOLS, unavailable
 from fontTools.ttLib import TTFont
 from PIL import Image
 
@@ -24,9 +24,6 @@ AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe
 
 WIDTHS = (360, 768, 1440)
 MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", "book/explorer.html", "book/stages.html")
-SERIOUS = """async () => (await axe.run(document, { preload: false, resultTypes: ["violations"] })).violations
-  .filter(found => ["serious", "critical"].includes(found.impact))
-  .flatMap(found => found.nodes.map(node => `${found.id}: ${node.target} ${node.failureSummary}`))"""
 # Images come when they are nearly in sight; here, all of them at once.
 MISSING_IMAGES = """async () => (await Promise.all([...document.images].map(image => {
   image.loading = "eager";

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from browsing import SITE, TOOLS, unavailable
+from browsing import SERIOUS, SITE, TOOLS, unavailable
 from PIL import Image
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
@@ -50,9 +50,6 @@ def in_base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-SERIOUS = """async () => (await axe.run(document, { preload: false, resultTypes: ["violations"] })).violations
-  .filter(found => ["serious", "critical"].includes(found.impact))
-  .flatMap(found => found.nodes.map(node => `${found.id}: ${node.target} ${node.failureSummary}`))"""
 LOAD = """async ([name, text]) => {
   const file = new File([Uint8Array.from(atob(text), c => c.charCodeAt(0))], name);
   try { return { pixels: Array.from(await pictures.load(file, 128)) }; }

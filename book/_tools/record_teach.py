@@ -43,11 +43,12 @@ def session(page: Page) -> dict[str, object]:
         jpegs.setdefault(row["thing"], row["jpeg"])
     table = page.locator(".rivals table").first
     milliseconds = sorted(page.evaluate("teach.milliseconds"))
+    usual = f"{milliseconds[len(milliseconds) // 2]:.0f} milliseconds"
     return {
         "how": (
             "Patches of four photographs that this course carries, and what she called the first of each before she "
             f"was taught. Recorded on {date.today()} in Chromium {page.context.browser.version} on "
-            f"{platform.machine()}, beside other work; a look took {milliseconds[len(milliseconds) // 2]:.0f} milliseconds."
+            f"{platform.machine()}, beside other work; a look took {usual}."
         ),
         "pictures": [row | {"jpeg": jpegs[row["thing"]]} for row in page.evaluate(FIRST)],
         "caption": table.locator("caption").inner_text(),
