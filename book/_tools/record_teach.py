@@ -24,7 +24,8 @@ def told(page: Page, step: str) -> tuple[str, str]:
     """A verdict's headline, and its sentences without those on the prediction."""
     box = page.locator(step)
     sentences = " ".join(text for text in box.locator("p").all_inner_texts() if text).split(". ")
-    return box.locator("strong").inner_text() + ".", ". ".join(s for s in sentences if "You predicted" not in s)
+    kept = ". ".join(sentence for sentence in sentences if "You predicted" not in sentence)
+    return box.locator("strong").inner_text() + ".", kept.removesuffix(".") + "."
 
 
 def session(page: Page) -> dict[str, object]:
@@ -57,7 +58,7 @@ def session(page: Page) -> dict[str, object]:
             {"student": row.locator("th").inner_text(), "values": row.locator("td").all_inner_texts()}
             for row in table.locator("tbody tr").all()
         ],
-        "curve": page.locator(".curve").inner_html(),
+        "curve": page.locator("#teach .curve").inner_html(),
         "said": [
             told(page, step)
             for step in (".learns .verdict", ".rivals .found > .verdict:not(.start)", ".start", ".room .verdict")
