@@ -23,7 +23,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
 
 WIDTHS = (360, 768, 1440)
-MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", "book/explorer.html", "book/stages.html")
+ASKING = ("book/explorer.html", "book/stages.html", "book/teach.html")
+MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", *ASKING)
 # Images come when they are nearly in sight; here, all of them at once.
 MISSING_IMAGES = """async () => (await Promise.all([...document.images].map(image => {
   image.loading = "eager";
@@ -199,7 +200,7 @@ def test_pages_can_be_read_without_javascript(page: str, browser: sync_api.Brows
     tab.goto((SITE / page).as_uri())
     article = tab.locator("article.bd-article")
     assert article.is_visible() and len(article.inner_text()) > 500
-    if page.startswith("book/explorer") or page.startswith("book/stages"):
+    if page in ASKING:
         assert "needs JavaScript" in article.inner_text()
     context.close()
 

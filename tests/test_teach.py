@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -315,6 +316,21 @@ def test_an_archive_that_is_here_is_not_fetched_again(tmp_path: Path, monkeypatc
     monkeypatch.setattr(teach, "registry", lambda: pytest.fail("asks the registry"))
     (tmp_path / f"{teach.PACKAGE}-{teach.VERSION}.tgz").write_bytes(b"the archive")
     assert teach.archive(tmp_path) == b"the archive"
+
+
+def test_where_nothing_can_be_had_the_build_says_so_in_one_line_and_warns_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise teach.NotToBeHad("the registry is asleep")
+
+    monkeypatch.setattr(teach, "make", refuse)
+    caplog.set_level("INFO")
+    config = SimpleNamespace(html_static_path=[])
+    teach.bring(SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path / "html", config=config))
+    assert teach.MADE == {"scripts": {}, "why": "the registry is asleep"} and not config.html_static_path
+    (line,) = caplog.records
+    assert line.levelname == "INFO" and "the registry is asleep" in line.getMessage()
 
 
 # The page

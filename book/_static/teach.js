@@ -28,6 +28,7 @@
     root.before(make("p", { className: "needs-script", text: Object.keys(told.scripts).length
       ? "This browser is too old to run a network in a page. A recorded session stands below."
       : "This copy of the site was built without what runs networks in a page. A recorded session stands below." }));
+    root.remove();
     return;
   }
 
