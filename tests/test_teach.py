@@ -481,13 +481,16 @@ def test_the_blank_twin_is_drawn_as_the_packages_is(taught: sync_api.Page) -> No
     for layer in convolutions:
         alike = [row for row in drawn if row["shape"] == list(layer.weight.shape)]
         assert alike
-        sd = float(layer.weight.std())
+        sd = float(layer.weight.detach().std())
         assert all(row["sd"] == pytest.approx(sd, rel=6 / layer.weight.numel() ** 0.5) for row in alike)
 
 
-def test_nothing_leaves_the_page(taught: sync_api.Page, site: str) -> None:
+def test_nothing_leaves_the_page(site: str, browser: sync_api.Browser) -> None:
     """Whatever a script on the page would try, also home."""
-    tried = taught.evaluate(
+    told()
+    page = browser.new_page()
+    page.goto(site + PAGE, wait_until="networkidle")
+    tried = page.evaluate(
         """async site => {
           const refused = [];
           addEventListener("securitypolicyviolation", event => refused.push(event.effectiveDirective));
@@ -518,6 +521,7 @@ def test_nothing_leaves_the_page(taught: sync_api.Page, site: str) -> None:
         site,
     )
     assert all(tried.values()), tried
+    page.close()
 
 
 def test_painting_over_a_picture_changes_the_answer_and_wiping_brings_it_back(taught: sync_api.Page) -> None:

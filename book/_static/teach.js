@@ -124,51 +124,54 @@
     }
   })();
 
-  // Decode what waits, let her look at it, then let her twin.
+  const pending = () => things.flatMap(thing => [...thing.pictures, ...thing.later]);
+  // Decode a picture and let her look at it. A picture that cannot be used is refused, with the reason.
+  async function see(picture) {
+    try {
+      if (picture.jpeg) picture.file = new File([Uint8Array.from(atob(picture.jpeg), c => c.charCodeAt(0))], "ours.jpg", { type: "image/jpeg" });
+      picture.pixels ??= await pictures.load(picture.file, SIZE);
+      delete picture.file;
+      delete picture.jpeg;
+    } catch (error) {
+      return refuse(picture, error instanceof pictures.DataError ? error.message : `${picture.name} cannot be used (${error.message}).`);
+    }
+    const same = pending().find(one => one !== picture && one.features && one.pixels.every((value, i) => value === picture.pixels[i]));
+    if (same && same.thing !== picture.thing) return refuse(picture, `${picture.name}: the same picture is in ${nameOf(same.thing)} and in ${nameOf(picture.thing)}. Only the first is kept.`);
+    if (same) picture.group = same.group;
+    const start = performance.now();
+    picture.features = learning.averaged(await her.look(picture.pixels), FEATURES);
+    milliseconds.push(performance.now() - start);
+    picture.coarse = pictures.coarse(picture.pixels, SIZE, CELLS);
+    picture.word = her.words(picture.features)[0];
+    const pick = make("button", { type: "button", className: "pick" }, pictures.show(picture.pixels, SIZE));
+    pick.addEventListener("click", () => { choose(picture); find(".where").scrollIntoView({ block: "nearest" }); });
+    const remove = make("button", { type: "button", className: "remove", text: "×" });
+    remove.addEventListener("click", () => { drop(picture); later_(changed); });
+    picture.figure.prepend(pick, remove);
+    caption(picture);
+  }
+  // She looks at what waits, then her twin does.
   async function work() {
     if (working) return;
     working = true;
-    const bar = find("progress"), pending = () => things.flatMap(thing => [...thing.pictures, ...thing.later]);
+    const bar = find("progress"), blind = () => pending().filter(one => !one.features);
     try {
       await wake();
-      let picture;
-      while ((picture = pending().find(one => !one.features))) {
-        try {
-          if (picture.jpeg) picture.file = new File([Uint8Array.from(atob(picture.jpeg), c => c.charCodeAt(0))], "ours.jpg", { type: "image/jpeg" });
-          picture.pixels ??= await pictures.load(picture.file, SIZE);
-          delete picture.file;
-          delete picture.jpeg;
-        } catch (error) {
-          refuse(picture, error instanceof pictures.DataError ? error.message : `${picture.name} cannot be used (${error.message}).`);
-          continue;
-        }
-        if (!pending().includes(picture)) continue; // removed meanwhile
-        const twinOf = pending().find(one => one !== picture && one.features && one.pixels.every((value, i) => value === picture.pixels[i]));
-        if (twinOf && twinOf.thing !== picture.thing) { refuse(picture, `${picture.name}: the same picture is in ${nameOf(twinOf.thing)} and in ${nameOf(picture.thing)}. Only the first is kept.`); continue; }
-        if (twinOf) picture.group = twinOf.group;
-        const start = performance.now();
-        picture.features = learning.averaged(await her.look(picture.pixels), FEATURES);
-        milliseconds.push(performance.now() - start);
-        picture.coarse = pictures.coarse(picture.pixels, SIZE, CELLS);
-        picture.word = her.words(picture.features)[0];
-        const pick = make("button", { type: "button", className: "pick" }, pictures.show(picture.pixels, SIZE));
-        pick.addEventListener("click", () => { choose(picture); find(".where").scrollIntoView({ block: "nearest" }); });
-        const remove = make("button", { type: "button", className: "remove", text: "×" });
-        remove.addEventListener("click", () => { drop(picture); later_(changed); });
-        picture.figure.prepend(pick, remove);
-        caption(picture);
-        const left = pending().filter(one => !one.features).length;
+      while (blind().length) {
+        await see(blind()[0]);
+        const left = blind().length;
         say(left ? `She is looking: ${plural(left, "picture")} to go.` : "");
-        bar.value = 1 - left / pending().length;
+        bar.hidden = false;
+        bar.value = 1 - left / Math.max(pending().length, 1);
         await pause();
       }
       bar.hidden = true;
       tell();
       await changed();
-      while ((picture = things.flatMap(thing => thing.pictures).find(one => !one.twin))) {
-        picture.twin = await her.lookBlank(picture.pixels);
+      let next;
+      while (!blind().length && (next = ready().find(one => !one.twin))) {
+        next.twin = await her.lookBlank(next.pixels);
         await pause();
-        if (pending().some(one => !one.features)) break;
       }
     } catch (error) {
       say(`She could not be woken here: ${error.message}. A recorded session stands below.`);
@@ -177,8 +180,7 @@
       return;
     }
     working = false;
-    if (pending().some(one => !one.features)) return void work();
-    await changed();
+    await (blind().length ? work() : changed());
   }
 
   function tell() {
