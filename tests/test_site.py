@@ -15,7 +15,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import numpy as np
 import pytest
-from browsing import PAGES, SITE, TOOLS, unavailable
+from browsing import PAGES, SERIOUS, SITE, TOOLS, unavailable
 from fontTools.ttLib import TTFont
 from PIL import Image
 
@@ -23,10 +23,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
 
 WIDTHS = (360, 768, 1440)
-MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", "book/explorer.html", "book/stages.html")
-SERIOUS = """async () => (await axe.run(document, { preload: false, resultTypes: ["violations"] })).violations
-  .filter(found => ["serious", "critical"].includes(found.impact))
-  .flatMap(found => found.nodes.map(node => `${found.id}: ${node.target} ${node.failureSummary}`))"""
+ASKING = ("book/explorer.html", "book/stages.html", "book/teach.html")
+MAIN = ("book/welcome.html", "lessons/05_feature_extraction.html", *ASKING)
 # Images come when they are nearly in sight; here, all of them at once.
 MISSING_IMAGES = """async () => (await Promise.all([...document.images].map(image => {
   image.loading = "eager";
@@ -202,7 +200,7 @@ def test_pages_can_be_read_without_javascript(page: str, browser: sync_api.Brows
     tab.goto((SITE / page).as_uri())
     article = tab.locator("article.bd-article")
     assert article.is_visible() and len(article.inner_text()) > 500
-    if page.startswith("book/explorer") or page.startswith("book/stages"):
+    if page in ASKING:
         assert "needs JavaScript" in article.inner_text()
     context.close()
 

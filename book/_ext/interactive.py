@@ -21,9 +21,15 @@ from replicated import RECORD, how_sure
 from sphinx.application import Sphinx
 
 MARK = re.compile(r"^% interactive: (\w+)$", re.M)
-SCRIPTS = {"book/explorer": "explorer.js", "book/stages": "stages.js", "book/how-sure": "sure.js"}
+SCRIPTS = {
+    "book/explorer": ("explorer.js",),
+    "book/stages": ("stages.js",),
+    "book/how-sure": ("sure.js",),
+    "book/teach": ("learning.js", "pictures.js", "her.js", "teach.js"),
+}
 DEPTH = "lessons/studies/depth.json"
 MAP = "lessons/studies/map.json"
+SESSION = "lessons/studies/teach.json"
 
 LEAST = 3  # seeds
 PATIENT = "from scratch, with patience"
@@ -282,8 +288,44 @@ def head_start() -> str:
     )
 
 
+def teach() -> str:
+    """What the page of one's own things needs to know: the scripts to fetch, and the rule of clear and not clear."""
+    from teach import MADE
+
+    from transferlib.evidence.comparison import reach
+
+    widths = [None, None, *(round(float(reach(runs)), 6) for runs in range(2, 6))]
+    return data_block("teach-data", {**MADE, "reach": widths})
+
+
+def teach_session() -> str:
+    """The recorded session of that page, a film strip to read."""
+    told = json.loads((Path(__file__).parents[2] / SESSION).read_text(encoding="utf-8"))
+    shown = "".join(
+        f'<figure><img alt="A patch of the photograph {escape(row["thing"])}" width="96" height="96" '
+        f'src="data:image/jpeg;base64,{row["jpeg"]}"><figcaption>{escape(row["thing"])}: “{escape(row["word"])}” '
+        f"{100 * row['sure']:.0f} %</figcaption></figure>"
+        for row in told["pictures"]
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{escape(row["student"])}</th>'
+        + "".join(f"<td>{escape(value)}</td>" for value in row["values"])
+        + "</tr>"
+        for row in told["rows"]
+    )
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in told["head"])
+    said = "".join(f"<li><strong>{escape(first)}</strong> {escape(rest)}</li>" for first, rest in told["said"])
+    return (
+        f'```{{raw}} html\n<div class="session"><p>{escape(told["how"])}</p><div class="strip">{shown}</div>'
+        f'<div class="interactive scroll" tabindex="0" role="region" aria-label="What each student reached"><table>'
+        f"<caption>{escape(told['caption'])}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<figure class="curve">{told["curve"]}</figure><ol>{said}</ol></div>\n```\n'
+    )
+
+
 PARTS: dict[str, Callable[[], str]] = {
-    function.__name__: function for function in (explorer, explorer_table, stages, stages_table, head_start, how_sure)
+    function.__name__: function
+    for function in (explorer, explorer_table, stages, stages_table, head_start, how_sure, teach, teach_session)
 }
 
 
@@ -291,14 +333,14 @@ def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the marks of a page."""
     if not MARK.search(source[0]):
         return
-    for path in (MAP, DEPTH, RECORD, __file__):
+    for path in (MAP, DEPTH, SESSION, RECORD, __file__):
         app.env.note_dependency(str(Path(app.srcdir, path)))
     source[0] = MARK.sub(lambda mark: PARTS[mark[1]](), source[0])
 
 
 def add_script(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Only the pages that need a script load it."""
-    if script := SCRIPTS.get(pagename):
+    for script in SCRIPTS.get(pagename, ()):
         app.add_js_file(script, loading_method="defer")
 
 
