@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from transferlib import plots
 from transferlib.check.report import plain
+from transferlib.data.own.scan import MARK
 from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
 from transferlib.evaluation import Scores
@@ -24,6 +25,7 @@ from transferlib.model import TransferModel
 from transferlib.run import Run
 from transferlib.ship.card import markdown
 
+WRITTEN = ("README.md", "metrics.json", "curves.png", "confusion.png", "schedule.png")
 README = Path(__file__).with_name("readme.md.jinja")
 
 
@@ -41,11 +43,11 @@ def to_json(value: Any) -> str:
 def picture(path: Path, size: tuple[float, float] = (6.4, 4.4), dpi: int = 120) -> Iterator[Axes]:
     """Axes to draw on. The picture is then written, whole or not at all, in the format that the name ends with."""
     figure, kind = Figure(size, layout="constrained"), path.suffix[1:].lower() or "png"
-    if kind not in figure.canvas.get_supported_filetypes():
+    if kind not in ("png", "pdf", "svg"):
         raise TransferError(f"{path}: the name of a picture ends with .png, .pdf or .svg.")
     yield figure.subplots()
     content = io.BytesIO()
-    figure.savefig(content, dpi=dpi, format=kind)
+    figure.savefig(content, dpi=dpi, format=kind, metadata={"Software" if kind == "png" else "Creator": MARK})
     write_whole(path, content.getvalue())
 
 

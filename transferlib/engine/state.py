@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from transferlib.data.splits import Split
 from transferlib.engine.processes import Processes
+from transferlib.errors import DataError
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, Run
 from transferlib.strategies import Strategy
@@ -74,3 +75,8 @@ class State:
     keeping: Keeping
     micro_batch: int
     seconds_before: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not len(self.val):
+            name = self.run.data
+            raise DataError(f"{name}: val is empty, and the best epoch is chosen on it. Ask for more than n_val=0.")

@@ -1,5 +1,6 @@
 """Decode image files that nobody has vouched for."""
 
+import hashlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from transferlib.errors import DataError
 
@@ -21,18 +23,22 @@ SUFFIXES = frozenset(f".{name}" for name in _KNOWN["names"])
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 2**20
 THUMB = 32
+LEAST = 4 * THUMB  # JPEGs are not decoded with fewer pixels than this on a side
 
 
 class Picture(NamedTuple):
     """pixels: uint8, (3, S, S). size: (width, height) in the file. mode: Pillow's name for the pixels in the file.
 
-    turned: whether the file's EXIF entry says that its pixels do not lie upright; those here do.
+    turned: whether the file's EXIF entry says that its pixels do not lie upright; those here do. same: a digest of all
+    pixels, upright and RGB, whatever the file's format, compression and metadata; of a JPEG of 256 pixels or more,
+    which is not decoded at its full size, of the file less its metadata.
     """
 
     pixels: Tensor
     size: tuple[int, int]
     mode: str
     turned: bool
+    same: str
 
 
 def load_image(path: str | os.PathLike[str], image_size: int, *, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -82,9 +88,12 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
                 raise DataError(_too_large(name, f"{size[0]}×{size[1]} pixels", max_pixels))
             if image.format in ("JPEG", "MPO"):
                 # libjpeg decodes at 1/2, 1/4 or 1/8; twice the target keeps the resampling honest.
-                image.draft(None, (2 * image_size, 2 * image_size))
+                enough = max(2 * image_size, LEAST)
+                image.draft(None, (enough, enough))
             image.load()
-            pixels, turned = prepared(image, image_size, name=name)
+            pixels, turned, same = prepared(image, image_size, name=name)
+            if image.format in ("JPEG", "MPO") and min(size) >= 2 * LEAST:
+                same = hashlib.sha256(_without_metadata(data)).hexdigest()
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -95,7 +104,7 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     except Exception as error:  # a hostile file can raise nearly anything inside a decoder
         why = str(error) or type(error).__name__
         raise DataError(f"{name!r} is damaged or cut short ({why}). {again}") from error
-    return Picture(pixels, size, mode, turned)
+    return Picture(pixels, size, mode, turned, same)
 
 
 def check_size(image_size: int) -> None:
@@ -104,28 +113,41 @@ def check_size(image_size: int) -> None:
         raise DataError(f"image_size must be at least 1 pixel, not {image_size}.")
 
 
-def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool]:
-    """A decoded picture as `load_image` gives it, and whether its EXIF entry turned it. Raises DataError."""
+def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool, str]:
+    """A decoded picture as `load_image` gives it, whether its EXIF entry turned it, and a digest of all its pixels.
+
+    Raises DataError.
+    """
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
         image = ImageOps.exif_transpose(image)
     except Exception:  # a damaged EXIF block says nothing against the pixels, which are already loaded
         turned = False
     image = _rgb(image, name)
+    same = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
     # The crop comes first, as a box: a picture of 1 × 10,000 would grow huge if it were resized whole.
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     box = (left, top, left + side, top + side)
     square = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), turned
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous(), turned, same
 
 
 def thumbnail(pixels: Tensor) -> NDArray[np.uint8]:
-    """Pixels of shape (3, S, S), S a multiple of 32, as a grey thumbnail: uint8 (32, 32), each the mean of a block."""
-    step = pixels.shape[-1] // THUMB
-    color = pixels.numpy().reshape(3, THUMB, step, THUMB, step).mean((2, 4), dtype=np.float32)
+    """Pixels of shape (3, S, S) as a grey thumbnail: uint8 (32, 32), each the mean of a block."""
+    color = adaptive_avg_pool2d(pixels.float(), THUMB).numpy()
     grey = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), color, 1)  # luma, ITU-R BT.601
     return np.asarray(np.rint(grey), np.uint8)
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """A JPEG without its comments and what applications add (APP0 to APP13, APP15): what its pixels come from."""
+    kept, at = [], 2
+    while data[at : at + 1] == b"\xff" and data[at + 1] != 0xDA:  # up to the start of the scan
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        kept += [data[at:end]] * (data[at + 1] not in {*range(0xE0, 0xEE), 0xEF, 0xFE})
+        at = end
+    return b"".join((*kept, data[at:]))
 
 
 def _too_large(name: str, found: str, limit: int) -> str:
