@@ -43,8 +43,9 @@ class Report:
     tiny: classes with fewer than ten usable images in a part. modes: images by Pillow's pixel mode.
     sizes: images by "width×height". ignored: entries passed over, with the reason.
     left_out: what on_bad="skip" leaves out. fatal: why not even that helps, or "".
-    depth: how deep the class folders lie. divided: whether the folder has a test set of its own. alike: classes whose
-    names look alike. doubts: in words, what is to be looked at first. next: the command that trains.
+    depth: how deep the class folders lie, as it was given. divided: whether the folder has a test set of its own.
+    alike: classes whose names look alike. doubts: in words, what is to be looked at first. next: the command that
+    trains.
     """
 
     def __init__(self, path: str | os.PathLike[str], found: Scan, groups: GroupRule, image_size: int) -> None:

@@ -18,7 +18,7 @@ EXAMPLES = 3
 # What looks like an id that several files share, and the rule that finds it in every name.
 _IDS = {
     r"^(\D*\d+)(?=[_\- (]|\.[^.]*\.|[a-zA-Z]\.)": r"^(\D*\d+|.+)",  # patient01_2.png, patient01b.png
-    r"^(.*\d)(?=[_\- (])": r"^(.*\d(?=[_\- (])|.+)",  # site1_patient07_2.png, where there is one site
+    r"^(.+)(?=[_\- (])": r"^(.+(?=[_\- (])|.+)",  # anna_2.png; site1_patient07_2.png, where there is one site
     r"/(.+)/": r"/(.+)/",  # ant/patient01/2.png
 }
 
@@ -138,7 +138,7 @@ def likely_groups(items: Sequence[Item]) -> str:
     return ""
 
 
-def id_doubt(path: str | os.PathLike[str], items: Sequence[Item], groups: GroupRule, depth: int = 1) -> str:
+def id_doubt(path: str | os.PathLike[str], items: Sequence[Item], groups: GroupRule, depth: int | None) -> str:
     """That names look like ids and no groups are given, with the command that keeps them together; or ""."""
     if groups is not None or not (rule := likely_groups(items)):
         return ""
@@ -148,10 +148,10 @@ def id_doubt(path: str | os.PathLike[str], items: Sequence[Item], groups: GroupR
     return f"{told}: {train_command(path, rule, depth)}"
 
 
-def train_command(path: str | os.PathLike[str], groups: GroupRule, depth: int) -> str:
+def train_command(path: str | os.PathLike[str], groups: GroupRule, depth: int | None) -> str:
     """How to train on the folder with these groups."""
     options = ["--groups", groups] if isinstance(groups, str) else []
-    options += ["--depth", str(depth)] if depth > 1 else []
+    options += ["--depth", str(depth)] if depth else []
     return shlex.join(["transferlib", "train", os.fspath(path), *options, "--out", "run"])
 
 

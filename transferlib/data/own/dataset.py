@@ -65,8 +65,8 @@ def dataset(
     if not images:
         raise DataError(f"{told} is empty: give a data set with an item or more.")
     first: dict[Hashable, int] = {}
-    for index, ((same, _), label) in enumerate(zip(keys, labels, strict=True)):
-        if labels[one := first.setdefault(same, index)] != label:
+    for index, (key, label) in enumerate(zip(keys, labels, strict=True)):
+        if labels[one := first.setdefault(key[0], index)] != label:
             found = f"{places[one]} and {places[index]} have the same pixels"
             raise DataError(f"{found}, but the labels {names[labels[one]]!r} and {names[label]!r}. Decide on one.")
     chosen = divide(rows, np.array(labels), (ids := np.array(related(keys))), (n_train, n_val, n_test), seed)

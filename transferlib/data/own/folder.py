@@ -213,9 +213,11 @@ def _notes(
             yield f"There is no test folder: {found.called('val')} is the test split, and val is cut from {train}."
         else:
             yield f"There is only {train}: val and test are cut from it."
-    if found.depth > 1:
+    if found.depth == 2:
         yield f"The classes are the folders inside the folders: {some([repr(name) for name in usable.classes])}."
-    if deeper := {item.label for item in usable.items if item.name.count("/") > found.depth + ("" not in found.parts)}:
+    if deeper := {
+        item.label for item in usable.items if item.name.count("/") > (found.depth or 1) + ("" not in found.parts)
+    }:
         yield f"What lies in folders inside a class counts for the class: {some([repr(k) for k in sorted(deeper)])}."
     for names in alike(usable.classes):
         yield f"Classes whose names look alike: {some([repr(name) for name in names])}. Are they one?"

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ class Scan:
     """All files of a folder.
 
     `parts` maps each part to its folder, `classes` each part to its class folders, `ignored` each entry that was passed
-    over to the reason. unclear: why the folder can be read in two ways, if so; nothing is read then.
+    over to the reason. unclear: why the folder can be read in two ways, if so; nothing is read then. depth: as it was
+    given to `scan`.
     """
 
     root: Path
@@ -75,7 +77,7 @@ class Scan:
     items: tuple[Item, ...]
     ignored: dict[str, str]
     unclear: str
-    depth: int
+    depth: int | None
 
     @property
     def readable(self) -> list[Item]:
@@ -127,7 +129,7 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
     classes = {part: tuple(dict.fromkeys(label_of(top.name) for top in tops[part])) for part in tops}
     if unclear:
         unclear = f"{os.fspath(path)!r} is not clear: {unclear}"
-    return Scan(root, parts, classes, items, _named(root, ignored), unclear, depth or 1)
+    return Scan(root, parts, classes, items, _named(root, ignored), unclear, depth)
 
 
 def images_in(folder: Path) -> tuple[list[Path], dict[str, str]]:
@@ -202,26 +204,25 @@ def _parts(root: Path, ignored: dict[Path, str], train: bool, depth: int | None)
     tops = _tops(root, 1, {})
     called = {folder: part for folder in tops if (part := _part(folder.name))}
     others = [folder for folder in tops if folder not in called and any(_files(folder, {}))]
-    parts: dict[str, Path] = {}
-    for folder, part in called.items():
-        if _tops(folder, 1, {}):
-            if part in parts:
-                found = f"both {parts[part].name!r} and {folder.name!r} say {part!r}. Rename or remove one."
-                return {"": root}, found
-            parts[part] = folder
+    given = [folder for folder in called if _tops(folder, 1, {})]
+    parts = {called[folder]: folder for folder in given}
+    twice = [(one, two) for one, two in combinations(given, 2) if called[one] == called[two]]
     lone = list(parts) == ["train"] and bool(others)
-    if ("train" in parts and not lone) or (parts and not others and not train):
+    if not twice and (("train" in parts and not lone) or (parts and not others and not train)):
         rest = {*root.iterdir()} - {*parts.values()}
         ignored.update(dict.fromkeys(rest, "beside train, val and test, and none of them"))
         return {part: parts[part] for part in ("train", "val", "test") if part in parts}, ""
     names, found = " and ".join(repr(folder.name) for folder in called), ""
-    if lone:
-        found = f"{names} may be the training part, or a class beside {others[0].name!r}. Move one of them away"
+    if twice:
+        one, two = twice[0]
+        found = f"both {one.name!r} and {two.name!r} say {called[one]!r}. Rename or remove one."
+    elif lone:
+        found = f"{names} may be the training part, or a class beside {others[0].name!r}. Move one of them away."
     elif parts and (not others or len(called) > 1):
         found = f"there is {names}, but no train/. Perhaps you mean {os.fspath(root / next(iter(called)))!r}?"
     elif len({*called.values()}) > 1:
-        found = f"{names} may be parts, but hold no class folders. Make one for each class in them"
-    return {"": root}, f"{found}; or say --depth 1 if they are classes." if found and depth is None else ""
+        found = f"{names} may be parts, but hold no class folders. Make one for each class in them."
+    return {"": root}, f"{found} Or say --depth 1 if they are classes." if found and depth is None else ""
 
 
 def _part(name: str) -> str:
@@ -245,8 +246,9 @@ def _two_depths(tops: dict[str, list[Path]], files: dict[Path, list[Path]]) -> s
             said = sorted({_part(name) for name in inside} - {""})
             if len(said) > 1:
                 swapped = f"{said[0]}/{top.name}, {said[1]}/{top.name}, …"
-                return f"{top.name!r} holds {' and '.join(said)}. Put the parts outside, the classes inside: {swapped}"
-            for name in inside:
+                found = f"{top.name!r} holds {' and '.join(said)}. Put the parts outside, the classes inside: {swapped}"
+                return f"{found} Or say --depth 1 to pool them."
+            for name in sorted(inside):
                 holders[name].append(top.name)
         for name, outer in holders.items():
             if len(outer) > 1:
