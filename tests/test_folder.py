@@ -345,7 +345,7 @@ def test_copies_never_cross_the_splits(tmp_path: Path) -> None:
     for seed in range(8):
         splits = quietly(tmp_path, seed=seed)
         assert sum(sizes(splits)) == 16
-        assert any("8 groups of identical files" in note for note in splits.notes)
+        assert any("8 groups of identical pictures" in note for note in splits.notes)
         sides = [{image.numpy().tobytes() for image in part.images} for part in (splits.train, splits.val, splits.test)]
         assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
 
@@ -444,7 +444,7 @@ def test_a_class_called_test_beside_others_is_still_a_class(tmp_path: Path) -> N
 
 def test_a_folder_with_test_alone_cannot_be_trained_on(tmp_path: Path) -> None:
     tree(tmp_path, 3, ("test",))
-    with pytest.raises(DataError, match=r"single class, 'test'.*Perhaps you mean .*test"):
+    with pytest.raises(DataError, match=r"'test', but no train/.*Perhaps you mean .*test"):
         folder(tmp_path)
 
 
@@ -496,7 +496,7 @@ def test_real_hymenoptera(real_data: Callable[[str], Path]) -> None:
 
 def test_real_isic9(real_data: Callable[[str], Path]) -> None:
     path = real_data("isic9/images")
-    with pytest.raises(DataError, match="155 groups of identical files with two different labels"):
+    with pytest.raises(DataError, match="155 groups of identical pictures with two different labels"):
         folder(path, image_size=16)
     splits = skipping(path)
     assert len(splits.classes) == 8

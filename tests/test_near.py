@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from transferlib.check.near import DISTANCE, agree, close_pairs, near_copies, perceptual_hash
 from transferlib.data.builtin.originals import CREDITS, photograph
 from transferlib.data.own.images import decode_image, thumbnail
+from transferlib.data.own.near import DISTANCE, agree, close_pairs, near_copies, perceptual_hash
 from transferlib.data.own.scan import Item, scan
 
 NAMES = sorted(CREDITS)
@@ -30,7 +30,7 @@ def thumb(data: bytes) -> np.ndarray:
 
 def looked_at(*files: bytes | np.ndarray) -> list[Item]:
     thumbs = [thumb(file) if isinstance(file, bytes) else file for file in files]
-    return [Item(Path(str(i)), str(i), "", "a", sha256=str(i), thumb=picture) for i, picture in enumerate(thumbs)]
+    return [Item(Path(str(i)), str(i), "", "a", same=str(i), thumb=picture) for i, picture in enumerate(thumbs)]
 
 
 def found(*files: bytes | np.ndarray) -> list[list[str]]:
@@ -84,7 +84,7 @@ def test_two_parts_of_one_texture_are_not_near_copies() -> None:
 def test_a_copy_of_a_copy_is_in_the_group_and_so_are_exact_copies() -> None:
     image, other = photograph("cat", True), photograph("coffee", True)
     files = looked_at(jpeg(image), jpeg(image, 40), jpeg(other), jpeg(image))
-    files[3] = Item(Path("again"), "again", "", "b", sha256="0", thumb=files[0].thumb)
+    files[3] = Item(Path("again"), "again", "", "b", same="0", thumb=files[0].thumb)
     assert [[item.name for item in group] for group in near_copies(files)] == [["0", "again", "1"]]
 
 

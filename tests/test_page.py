@@ -72,13 +72,13 @@ def test_the_report_is_two_files_that_say_the_same_and_nothing_else_is_left(
     out = tmp_path / "deep" / "out"
     assert main(["data", "check", str(photos), "--report", str(out)]) == 0
     printed, said = capsys.readouterr()
-    assert "Ready to be loaded." in printed
+    assert "ready, but look at this first: 2 classes with fewer than 10 images" in printed
     assert repr(str(out)) in said
     assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json"]
     stored = json.loads((out / "report.json").read_text())
     assert stored["ok"] is True
     assert stored["counts"] == {"": {"ant": 6, "bee": 6}}
-    assert "Ready to be loaded." in (out / "report.html").read_text()
+    assert "ready, but look at this first: 2 classes with fewer than 10 images" in (out / "report.html").read_text()
     twin(photos)
     assert main(["data", "check", str(photos), "--report", str(out)]) == 1
     assert json.loads((out / "report.json").read_text())["ok"] is False
@@ -89,7 +89,7 @@ def test_each_contradiction_is_shown_side_by_side_with_its_labels(photos: Path) 
     twin(photos)
     read = Reader(page(check_folder(photos)))
     assert "Must be seen to before loading" in read.text
-    assert "Identical files with two labels: 1 group" in read.text
+    assert "Identical pictures with two labels: 1 group" in read.text
     assert read.text.count("bee/twin.png") >= 2
     pictures = read.all("img")
     assert [picture["alt"] for picture in pictures] == ["image of class ant", "image of class bee"] * 2
@@ -102,7 +102,7 @@ def test_near_copies_are_shown_as_a_suspicion(photos: Path) -> None:
     photograph("cat", True).save(photos / "ant" / "cat.png")
     photograph("cat", True).save(photos / "bee" / "cat.jpg")
     read = Reader(page(check_folder(photos)))
-    assert "Ready to be loaded." in read.text
+    assert "ready, but look at this first: 1 group of near copies with two labels" in read.text
     assert "Near copies with two labels: 1 group" in read.text
     assert "A suspicion: look at them." in read.text
     assert len(read.all("img")) == 4
@@ -191,7 +191,7 @@ def test_many_groups_many_pictures_and_long_lists_are_cut_with_a_line_that_says_
     for i in range(7):
         (photos / "bee" / f"zero{i}.png").touch()
     read = Reader(page(check_folder(photos)))
-    assert "All identical files: 5 groups" in read.text
+    assert "All identical pictures: 5 groups" in read.text
     assert "… and 3 more groups: see report.json." in read.text
     assert "… and 2 more files" in read.text
     assert len(read.all("img")) == 3 + 2

@@ -110,8 +110,6 @@ def begin(
     if smallest < processes.count:
         shared = f"batches of {smallest} images cannot be shared by {processes.count} processes"
         raise TransferError(f"{shared}: raise batch_size or launch fewer.")
-    if not len(splits.val):
-        raise TransferError(f"{splits.name} has no validation split to choose the best epoch by: load it with n_val.")
     if not strategy.pretrained:
         model.randomise(seed)
     model.keep_statistics = strategy.keep_statistics

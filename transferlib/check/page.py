@@ -12,6 +12,7 @@ from PIL import Image
 from transferlib.check.report import Report, plain
 from transferlib.data.own.clean import number
 from transferlib.data.own.images import load_image
+from transferlib.data.own.scan import MARK, ours, outside
 from transferlib.errors import DataError
 from transferlib.files.whole import write_whole
 
@@ -22,22 +23,16 @@ SIDE = 128  # pixels
 
 
 def place(out: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
-    """The folder to write a report on `folder` to; DataError if it is a file, or lies in `folder`: a class, next time.
+    """The folder to write a report on `folder` to. DataError if it lies in `folder`, or holds files that are not ours.
 
     Called before the look at the images, which may take minutes.
     """
-    path = Path(out)
-    try:
-        is_file, inside = path.exists() and not path.is_dir(), path.resolve().is_relative_to(Path(folder).resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a loop of links
-        raise DataError(f"--report {os.fspath(out)!r} cannot be used ({error}). Give another folder.") from error
-    if is_file:
+    path = outside("--report", out, folder)
+    if path.exists() and not path.is_dir():
         raise DataError(f"--report {os.fspath(out)!r} is a file. Give a folder to write the report to.")
-    if inside:
-        raise DataError(
-            f"--report {os.fspath(out)!r} lies in {os.fspath(folder)!r}, where it would be taken for a class. "
-            "Give a folder outside."
-        )
+    page, data = path / "report.html", path / "report.json"
+    if (page.exists() or data.exists()) and not ours(page):
+        raise DataError(f"--report {os.fspath(out)!r} holds a report that we did not write. Give another folder.")
     return path
 
 
@@ -55,7 +50,7 @@ def page(report: Report) -> str:
     """The report as one HTML page that loads nothing from elsewhere and runs nothing."""
     files = FileSystemLoader(Path(__file__).parent)
     html = Environment(loader=files, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    html.globals.update(number=number, GROUPS=GROUPS, PICTURES=PICTURES, NAMES=NAMES)
+    html.globals.update(number=number, GROUPS=GROUPS, PICTURES=PICTURES, NAMES=NAMES, MARK=MARK)
     html.filters.update(plain=plain, digest=_digest)
     return html.get_template("page.html").render(report=report, jpeg=lambda name: _jpeg(Path(report.path, name)))
 

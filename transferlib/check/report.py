@@ -3,11 +3,25 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 
-from transferlib.check.near import near_copies
-from transferlib.data.own.clean import EXAMPLES, GroupRule, across, by_key, clean, copies, group_ids, number, two_labels
+from transferlib.data.own.clean import (
+    EXAMPLES,
+    GroupRule,
+    across,
+    by_key,
+    clean,
+    copies,
+    group_ids,
+    id_doubt,
+    number,
+    some,
+    train_command,
+    two_labels,
+)
 from transferlib.data.own.images import check_size
-from transferlib.data.own.scan import Item, Scan, scan
+from transferlib.data.own.near import near_copies
+from transferlib.data.own.scan import Item, Scan, alike, scan
 
 FEW = 10
 SMALL = 0.5  # of the size that the network gets: enlarged to more than double, there is nothing left to see
@@ -21,7 +35,7 @@ class Report:
     counts: readable images by part of the folder ("" if it has no parts) and class.
     usable: unrelated images that could be loaded with on_bad="skip", likewise; a class that is left out is absent.
     broken: the reason for each unreadable file. copies, two_labels, crossing: groups of file names.
-    near: groups that look alike but are not one file, with their exact copies; near_two_labels, near_crossing: those
+    near: groups that look alike but have other pixels, with their exact copies; near_two_labels, near_crossing: those
     of them with two labels, and those across train, val and test. A suspicion: they do not stop the loading.
     image_size: the side in pixels that a network would get. small: files with a shorter side under half of that,
     narrow: files more than three times as long as wide, both with their "width×height". odd_modes: the files of each
@@ -30,13 +44,16 @@ class Report:
     tiny: classes with fewer than ten usable images in a part. modes: images by Pillow's pixel mode.
     sizes: images by "width×height". ignored: entries passed over, with the reason.
     left_out: what on_bad="skip" leaves out. fatal: why not even that helps, or "".
+    depth: how deep the class folders lie, as it was given. divided: whether the folder has a test set of its own.
+    alike: classes whose names look alike. doubts: in words, what is to be looked at first. next: the command that
+    trains.
     """
 
     def __init__(self, path: str | os.PathLike[str], found: Scan, groups: GroupRule, image_size: int) -> None:
         items, cleaned = found.readable, clean(found, groups)
         called = {part: found.called(part) if part else "" for part in found.parts}
         present = Counter((item.label, item.part) for item in items)
-        identical, alike = copies(items), near_copies(items)
+        identical, near = copies(items), near_copies(items)
         by_mode = sorted(by_key(items, lambda item: item.mode), key=len, reverse=True)
         self.path = os.fspath(path)
         self.counts = {called[part]: {name: present[name, part] for name in found.classes[part]} for part in called}
@@ -45,9 +62,9 @@ class Report:
         self.copies = _names(identical)
         self.two_labels = _names(two_labels(identical))
         self.crossing = _names(across(by_key(items, group_ids(items, groups).get)))
-        self.near = _names(alike)
-        self.near_two_labels = _names(two_labels(alike))
-        self.near_crossing = _names(across(alike))
+        self.near = _names(near)
+        self.near_two_labels = _names(two_labels(near))
+        self.near_crossing = _names(across(near))
         self.image_size = image_size
         self.small = {item.name: _shape(item) for item in items if min(item.size) < SMALL * image_size}
         self.narrow = {item.name: _shape(item) for item in items if max(item.size) > NARROW * min(item.size)}
@@ -65,15 +82,47 @@ class Report:
         self.ignored = found.ignored
         self.left_out = cleaned.left_out
         self.fatal = cleaned.fatal
+        self.depth = found.depth
+        self.divided = {"val", "test"} & {*found.parts} != set()
+        self.alike = alike(cleaned.classes)
+        self.doubts = list(self._doubts(id_doubt(path, cleaned.items, groups, found.depth)))
+        self.next = train_command(path, groups, found.depth)
+
+    def _doubts(self, ids: str) -> Iterator[str]:
+        if self.near_two_labels:
+            yield f"{number(len(self.near_two_labels), 'group')} of near copies with two labels"
+        if self.near_crossing:
+            yield f"{number(len(self.near_crossing), 'group')} of near copies across train, val, test"
+        elif self.near and not self.divided:
+            yield f"{number(len(self.near), 'group')} of near copies, which may fall on two sides of the division"
+        if ids:
+            yield ids
+        for names in self.alike:
+            yield f"the classes {' and '.join(map(repr, names))} look alike"
+        if self.tiny:
+            few = number(len(self.tiny), "class", "classes")
+            yield f"{few} with fewer than {FEW} images: {some([repr(name) for name in self.tiny])}"
 
     @property
     def ok(self) -> bool:
         """Whether `folder(path)` takes the folder as it is."""
         return not self.left_out and not self.fatal
 
+    @property
+    def verdict(self) -> str:
+        """In one line: ready, ready but for what is to be looked at first, or not ready."""
+        if self.fatal:
+            return f"not ready: {self.fatal}"
+        if self.left_out:
+            faults = number(len(self.left_out), "kind of fault is", "kinds of fault are")
+            return f"not ready: {faults} listed. Repair them, or leave these files out: {self.next} --on-bad skip"
+        if self.doubts:
+            return f"ready, but look at this first: {'; '.join(self.doubts)}"
+        return f"ready: {self.next}"
+
     def to_json(self) -> str:
         """All findings as a JSON object."""
-        return json.dumps({"ok": self.ok, **vars(self)}, indent=2)
+        return json.dumps({"ok": self.ok, "verdict": self.verdict, **vars(self)}, indent=2)
 
     def table(self) -> list[list[str]]:
         """The images and the usable images of each class in each part, between a head and a total."""
@@ -98,6 +147,8 @@ class Report:
         ]
 
     def __str__(self) -> str:
+        if self.fatal and not self.modes and not self.broken:
+            return plain(self.verdict)
         table = self.table()
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [f"{self.path!r}: {number(sum(self.modes.values()), 'readable image')}, {len(table) - 2} classes", ""]
@@ -106,7 +157,7 @@ class Report:
         broken, *others = self.lists()
         sections = [
             broken,
-            ("groups of identical files", _files(self.copies)),
+            ("groups of identical pictures", _files(self.copies)),
             ("… with two labels", _files(self.two_labels)),
             ("groups across train, val, test", _files(self.crossing)),
             ("groups of near copies (look at them)", _files(self.near, "~")),
@@ -119,13 +170,10 @@ class Report:
             lines += [f"{title}: {len(entries):,}", *(f"    {entry}" for entry in entries[:EXAMPLES])]
             lines += [f"    … and {len(entries) - EXAMPLES:,} more"] if len(entries) > EXAMPLES else []
         lines += [f"pixel modes: {counted(self.modes) or 'none'}", f"sizes: {self._size_range()}", ""]
-        if self.ok:
-            doubt = " Look at the near copies with two labels, or across train, val and test, before you trust a score."
-            lines += ["Ready to be loaded." + doubt * bool(self.near_two_labels or self.near_crossing)]
-        else:
-            lines += ["Must be seen to before loading:", *(f"- {text}." for text in self.left_out)]
-            lines += [f"- {self.fatal}" if self.fatal else 'on_bad="skip" leaves all this out.']
-        return "\n".join(lines)
+        lines += ["Must be seen to before loading:"] * bool(self.left_out) + [f"- {text}." for text in self.left_out]
+        if not self.divided and self.ok:
+            lines += ["train, val, test: still to be drawn when you train, with whole groups; so nothing is across yet"]
+        return "\n".join([*lines, plain(self.verdict)])
 
     def _size_range(self) -> str:
         if len(self.sizes) < 2:
@@ -134,14 +182,16 @@ class Report:
         return f"{len(self.sizes)} different, shorter side {min(shorter)} to {max(shorter)} pixels"
 
 
-def check_folder(path: str | os.PathLike[str], *, groups: GroupRule = None, image_size: int = 224) -> Report:
+def check_folder(
+    path: str | os.PathLike[str], *, groups: GroupRule = None, image_size: int = 224, depth: int | None = None
+) -> Report:
     """Look at every file of a folder as `folder` would, and report instead of loading.
 
-    groups: as for `folder`. image_size: the side in pixels at which the images are to be used; those much smaller
-    are named. Raises DataError only when there is no such folder, or `groups` or `image_size` do not fit.
+    groups, depth: as for `folder`. image_size: the side in pixels at which the images are to be used; those much
+    smaller are named. Raises DataError only when there is no such folder, or `groups` or `image_size` do not fit.
     """
     check_size(image_size)
-    return Report(path, scan(path, image_size=None), groups, image_size)
+    return Report(path, scan(path, image_size=None, depth=depth), groups, image_size)
 
 
 def _names(groups: list[list[Item]]) -> list[list[str]]:

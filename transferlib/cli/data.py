@@ -10,6 +10,7 @@ from transferlib.check.report import check_folder, plain
 from transferlib.cli.report import picture, to_json
 from transferlib.data import SOURCES
 from transferlib.data.load import load_data, options_of
+from transferlib.data.own.scan import ours, outside
 from transferlib.data.own.texts import TABLES
 from transferlib.data.splits import Splits
 from transferlib.errors import DataError
@@ -25,7 +26,7 @@ def check(args: argparse.Namespace) -> int:
         print(to_json(facts) if args.json else f"{described(splits)}\nready: transferlib train takes it as it is")
         return 0
     out = place(args.report, args.folder) if args.report is not None else None
-    report = check_folder(args.folder, groups=args.groups, image_size=args.image_size)
+    report = check_folder(args.folder, groups=args.groups, image_size=args.image_size, depth=args.depth)
     print(report.to_json() if args.json else report)
     if out is not None:
         with waiting("drawing the report"):
@@ -40,7 +41,8 @@ def load_splits(args: argparse.Namespace) -> Splits:
     if not SOURCES.get(name, "").startswith("builtin.") or Path(name).exists():
         name, options["path"] = "texts" if is_table(args.data) else "folder", args.data
     known = options_of(name)
-    if strange := [f"--{option}" for option in ("groups", "text", "label") if options[option] and option not in known]:
+    asked = [option for option in ("groups", "depth", "text", "label") if options.get(option)]
+    if strange := [f"--{option}" for option in asked if option not in known]:
         raise DataError(f"{args.data!r} takes no {' and no '.join(strange)}: leave it out.")
     return load_data(name, **{key: value for key, value in options.items() if key in known and value is not None})
 
@@ -51,13 +53,17 @@ def is_table(path: str) -> bool:
 
 
 def described(splits: Splits) -> str:
-    """The data in a line, and a note a line on what was done to them."""
-    return "\n".join([str(splits), *(f"note: {note}" for note in splits.notes)])
+    """The data in a line, its classes, and a note a line on what was done to them."""
+    classes = ", ".join(map(plain, splits.classes[:12])) + ", …" * (len(splits.classes) > 12)
+    return "\n".join([str(splits), f"classes: {classes}", *(f"note: {note}" for note in splits.notes)])
 
 
 def sheet(args: argparse.Namespace) -> int:
     """Draw the first 64 training images."""
-    with picture(Path(args.out), (8, 8), dpi=150) as axes:  # a name that cannot be written is refused first
+    out = outside("--out", args.out, args.data)
+    if out.exists() and not ours(out):
+        raise DataError(f"--out {args.out!r} is there and no sheet of ours. Give another name.")
+    with picture(out, (8, 8), dpi=150) as axes:  # a name that cannot be written is refused first
         splits = load_splits(args)
         print(splits)
         title = f"{plain(splits.name)}: training images{' (synthetic)' * splits.synthetic}"

@@ -107,6 +107,7 @@ def evaluate(add: Add) -> None:
     add("--json", action="store_true", help="print JSON")
     add("--device", help=DEVICE)
     add("--on-bad", choices=("error", "skip"), default="error", help=ON_BAD)
+    _add_depth(add)
 
 
 def predict(add: Add) -> None:
@@ -155,11 +156,7 @@ def check(add: Add) -> None:
     add("--json", action="store_true", help="print JSON")
     add("--report", metavar="OUT", help="folder to write report.html, with pictures, and report.json to")
     add("--image-size", type=int, default=224, help="side in pixels that training will use (%(default)s)")
-    add(
-        "--groups",
-        metavar="REGEX",
-        help="what belongs together: its first (group) is an id in the file's name; of a table, a column",
-    )
+    _add_groups(add)
 
 
 def sheet(add: Add) -> None:
@@ -181,8 +178,18 @@ def _add_data(add: Add, image_size: int = 224) -> None:
     add("--seed", type=int, default=0, help="draws splits, first weights and order (%(default)s)")
     add("--cache", metavar="FOLDER", help="keep decoded images, and features too large for memory, in files there")
     add("--on-bad", choices=("error", "skip"), default="error", help=ON_BAD)
-    together = "what belongs together (one patient, one author): its first (group) is an id in the file's name; of a "
-    add("--groups", metavar="REGEX", help=f"{together}table, a column")
+    _add_groups(add)
+
+
+def _add_groups(add: Add) -> None:
+    told = "what belongs together (one patient, one author): its first (group) is an id in the file's name, or path"
+    add("--groups", metavar="REGEX", help=f"{told}; of a table, a column")
+    _add_depth(add)
+
+
+def _add_depth(add: Add) -> None:
+    told = "how deep the class folders lie: 1 directly in the folder or its parts, 2 inside other folders"
+    add("--depth", type=int, choices=(1, 2), help=told)
 
 
 def _add_columns(add: Add, names: tuple[str, ...], default: str) -> None:

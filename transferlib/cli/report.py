@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from transferlib import plots
 from transferlib.check.report import plain
+from transferlib.data.own.scan import MARK
 from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
 from transferlib.evaluation import Scores
@@ -28,7 +29,7 @@ from transferlib.run import Run
 from transferlib.ship.card import markdown
 
 log = logging.getLogger(__name__)
-
+WRITTEN = ("README.md", "metrics.json", "curves.png", "confusion.png", "schedule.png")
 README = Path(__file__).with_name("readme.md.jinja")
 
 
@@ -48,11 +49,12 @@ def picture(path: Path, size: tuple[float, float] = (6.4, 4.4), dpi: int = 120) 
     figure, kind = Figure(size, layout="constrained"), path.suffix[1:].lower() or "png"
     if kind not in ("png", "pdf", "svg", "jpg", "jpeg"):
         raise TransferError(f"{path}: the name of a picture ends with .png, .pdf, .svg or .jpg, not .{kind}.")
+    made = {"Software": MARK} if kind == "png" else {"Creator": MARK} if kind in ("pdf", "svg") else None
     yield figure.subplots()
     content = io.BytesIO()
     with warnings.catch_warnings(record=True) as said, waiting(f"drawing {path.name}"):
         warnings.simplefilter("always")
-        figure.savefig(content, dpi=dpi, format=kind)
+        figure.savefig(content, dpi=dpi, format=kind, metadata=made)
     lacking = [warning for warning in said if "missing from font" in str(warning.message)]
     if lacking:
         log.warning("%s: letters of the names that its font lacks are drawn as boxes", path.name)

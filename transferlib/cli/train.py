@@ -2,15 +2,16 @@
 
 import argparse
 import shlex
-import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from transferlib.advice.advise import advise as advice_on
 from transferlib.advice.plan import duration, plan
 from transferlib.cli.data import described, load_splits
 from transferlib.cli.parser import STRATEGIES
-from transferlib.cli.report import to_json, write_report
+from transferlib.cli.report import WRITTEN, to_json, write_report
+from transferlib.data.own.scan import outside
 from transferlib.data.splits import Splits
 from transferlib.engine import checkpoints
 from transferlib.engine.processes import Processes
@@ -27,7 +28,7 @@ DRY_RUN = "dry run: nothing was trained, fetched or written; random weights stoo
 
 def train(args: argparse.Namespace) -> int:
     """Train, score and save a model with its report; with --dry-run only say what that would be."""
-    out, is_main = Path(args.out), Processes(args.device).is_main
+    out, is_main = outside("--out", args.out, args.data), Processes(args.device).is_main
     progress = out / "progress"
     if not args.dry_run:
         _check_place(out, progress, args)
@@ -78,7 +79,7 @@ def train(args: argparse.Namespace) -> int:
         checkpoints.save(model, out, classes=splits.classes, **kept)
         facts = write_report(out, model, splits, run, scores)
         if not interrupted:
-            shutil.rmtree(progress, ignore_errors=True)
+            _forget(progress)
         say(f"test: {score_line(scores)}")
         say(f"written to {out}: metrics.json, figures, the model, and README.md, which says how to load it")
         if args.json:
@@ -96,14 +97,28 @@ def _network(args: argparse.Namespace, splits: Splits, pretrained: bool = True) 
 
 def _check_place(out: Path, progress: Path, args: argparse.Namespace) -> None:
     """Refuse to write over a model or an unfinished run, unless told to."""
-    if args.resume and progress.exists():
+    begun = (progress / "progress.json").exists()
+    if args.resume and begun:
         return
+    there = [name for name in WRITTEN if (out / name).exists()]
+    if out.exists() and not out.is_dir():
+        raise TransferError(f"--out {str(out)!r} is a file. Give a folder.")
     if args.overwrite:
-        shutil.rmtree(progress, ignore_errors=True)
+        _forget(progress)
     elif (out / "model.json").exists():
         raise TransferError(f"{out} already holds a model: choose another --out, or allow --overwrite.")
-    elif progress.exists():
+    elif begun:
         raise TransferError(f"{out} holds a run that was interrupted: go on with --resume, or allow --overwrite.")
+    elif there:
+        raise TransferError(f"{out} already holds {', '.join(there)}: choose another --out, or allow --overwrite.")
+
+
+def _forget(progress: Path) -> None:
+    """Remove the state of an unfinished run, and nothing else that may lie there."""
+    for file in (progress / "progress.json", *progress.glob("progress-*.safetensors"), *progress.glob(".*.part")):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):  # not there, or not empty
+        progress.rmdir()
 
 
 def progress_line(epoch: Epoch, epochs: int, inputs: int, noun: str = "images") -> str:
@@ -138,6 +153,7 @@ def advise(args: argparse.Namespace) -> int:
     strategy = next(name for name, make in STRATEGIES.items() if make().name == advice.strategy.name)
     options = ["--strategy", strategy, "--epochs", str(advice.strategy.epochs), "--backbone", advice.backbone]
     options += ["--input-size", str(args.input_size)] * bool(args.input_size)
+    options += ["--groups", args.groups] * bool(args.groups) + ["--depth", str(args.depth)] * bool(args.depth)
     command = shlex.join(("transferlib", "train", args.data, *options, "--out", "run"))
     print(f"{described(splits)}\n{advice}\n\nto do that, with your other options: {command}")
     return 0

@@ -19,8 +19,10 @@ from transferlib import evaluation
 from transferlib.check.report import plain
 from transferlib.cli.report import picture, to_json
 from transferlib.cli.train import score_line
+from transferlib.data.own.clean import passed_over
 from transferlib.data.own.folder import labelled_split
-from transferlib.data.own.images import SUFFIXES, decode_image, read
+from transferlib.data.own.images import decode_image, read
+from transferlib.data.own.scan import images_in, ours, outside
 from transferlib.data.own.texts import labelled_texts, unlabelled
 from transferlib.data.splits import encode
 from transferlib.engine import checkpoints
@@ -44,7 +46,8 @@ def evaluate(args: argparse.Namespace) -> int:
         columns = {name: getattr(args, name) or facts.get(name, name) for name in ("text", "label")}
         split = labelled_texts(args.data, classes, on_bad=args.on_bad, **columns)
     else:
-        split = labelled_split(args.data, classes, image_size=side(model, facts), on_bad=args.on_bad)
+        size = side(model, facts)
+        split = labelled_split(args.data, classes, image_size=size, on_bad=args.on_bad, depth=args.depth)
     scores = evaluation.evaluate(model, split, classes)
     if args.json:
         print(to_json(scores.to_dict()))
@@ -61,7 +64,10 @@ def predict(args: argparse.Namespace) -> int:
     model, classes, facts = trained(args.model, args.device)
     texts = reads_texts(model)
     files, failed = ([], 0) if texts else _files(args.images)
-    maps = _Maps(Path(args.cam), model, files, side(model, facts)) if args.cam else None
+    maps = None
+    if args.cam is not None:
+        size = side(model, facts)  # texts are refused here
+        maps = _Maps(outside("--cam", args.cam, *args.images), model, files, size)
     top = min(args.top or len(classes), len(classes))
     found: list[dict[str, Any]] = []
     if not args.json:
@@ -164,7 +170,9 @@ def _files(names: list[str]) -> tuple[list[Path], int]:
     for path in map(Path, names):
         inside = [path]
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside, ignored = images_in(path)
+            for told in passed_over(ignored):
+                print(f"note: {str(path)!r}: passed over {told}", file=sys.stderr)
         if not inside:
             empty += 1
             print(f"error: {str(path)!r} holds no image file. Give a folder of {KINDS}.", file=sys.stderr)
@@ -204,7 +212,7 @@ class _Maps:
         """Write the image, blended with its map."""
         stem = path.stem.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")  # names have 255 bytes
         names = (self.folder / f"{stem}{f'-{number}' if number > 1 else ''}.cam.png" for number in count(1))
-        free = next(name for name in names if name.resolve() not in self.taken)
+        free = next(name for name in names if name.resolve() not in self.taken and (ours(name) or not name.exists()))
         self.taken.add(free.resolve())
         blended = overlay(pixels[None], grad_cam(self.model, pixels[None], target))[0]
         with picture(free, (4, 4.4), dpi=100) as axes:

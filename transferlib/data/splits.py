@@ -132,6 +132,10 @@ class Splits:
             if len(outside):
                 found = f"{part} has {len(outside)} labels outside 0…{k - 1}, the first is {int(outside[0])}"
                 raise DataError(f"{self.name}: {found}. Number the classes from 0 in the order of `classes`.")
+        if absent := sorted(set(range(k)) - set(self.train.labels.tolist())):
+            named = ", ".join(repr(self.classes[index]) for index in absent[:3]) + ", …" * (len(absent) > 3)
+            remedy = f"Give each class more, train on more (n_train={len(self.train)}), or leave these classes out."
+            raise DataError(f"{self.name}: no example to train on of {len(absent)} of {k} classes: {named}. {remedy}")
         self.assert_no_leak()
 
     def assert_no_leak(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from transferlib.data.splits import Split
 from transferlib.engine.processes import Processes
-from transferlib.errors import TransferError
+from transferlib.errors import DataError, TransferError
 from transferlib.model import TransferModel
 from transferlib.run import Epoch, Run
 from transferlib.strategies import Strategy
@@ -77,6 +77,11 @@ class State:
     keeping: Keeping
     micro_batch: int
     seconds_before: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not len(self.val):
+            name = self.run.data
+            raise DataError(f"{name}: val is empty, and the best epoch is chosen on it. Ask for more than n_val=0.")
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def save_tensors(folder: Path, name: str, tensors: dict[str, Tensor], facts: dic
     facts = {**facts, "file": f"{name}-{digest[:16]}.safetensors", "sha256": digest}
     write_whole(folder / facts["file"], content)
     write_whole(folder / f"{name}.json", json.dumps(facts, indent=2).encode())
-    for old in folder.glob(f"{name}-*.safetensors"):
+    for old in folder.glob(f"{name}-{'[0-9a-f]' * 16}.safetensors"):
         if old.name != facts["file"]:
             old.unlink()
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transferlib.data.own.pixels import to_pixels, used_bits
+from transferlib.data.own.pixels import square, to_pixels, to_rgb, used_bits
 from transferlib.errors import TransferError
 from transferlib.files.waiting import waiting
 from transferlib.files.whole import write_whole
@@ -76,7 +76,7 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
 
 def pixels_code() -> str:
     """What this package does to a picture before a network sees it, in Python with Pillow and NumPy alone."""
-    return "\n\n".join(inspect.getsource(function) for function in (used_bits, to_pixels))
+    return "\n\n".join(inspect.getsource(function) for function in (used_bits, to_rgb, square, to_pixels))
 
 
 def _facts(model: TransferModel, classes: Sequence[str], image_size: int) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ from transferlib.errors import DataError
 
 GroupRule = Callable[[Path], str] | str | None
 EXAMPLES = 3
+# What looks like an id that several files share, and the rule that finds it in every name.
+_IDS = {
+    r"^(\D*\d+)(?=[_\- (]|\.[^.]*\.|[a-zA-Z]\.)": r"^(\D*\d+|.+)",  # patient01_2.png, patient01b.png
+    r"^(.+)(?=[_\- (])": r"^(.+(?=[_\- (])|.+)",  # anna_2.png; site1_patient07_2.png, where there is one site
+    r"/(.+)/": r"/(.+)/",  # ant/patient01/2.png
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +42,15 @@ class Cleaned:
 def clean(found: Scan, groups: GroupRule = None) -> Cleaned:
     """Leave out broken files, then contradictions, then leaks, then classes too small to be in every split.
 
-    Of identical files with two labels all go. Of related files (identical, or of one group) in two of train,
+    Of identical pictures with two labels all go. Of related files (identical, or of one group) in two of train,
     val and test, those farther from the test go: the test set is never thinned to save the training set.
     """
+    if found.unclear:
+        return Cleaned([], {}, [], Counter(), [], found.unclear)
     items, left_out = sound(found.items)
     ids = group_ids(items, groups)
     if leaks := across(by_key(items, ids.get)):
-        kind = "identical files" if groups is None else "related files"
+        kind = "identical pictures" if groups is None else "related files"
         parts = "/".join(folder.name for folder in found.parts.values())
         left_out.append(_pairs(leaks, f"{kind} across {parts}"))
         drop = {item for group in leaks for item in group if _rank(item) < _rank(group[-1])}
@@ -60,13 +69,13 @@ def clean(found: Scan, groups: GroupRule = None) -> Cleaned:
 
 
 def sound(items: Iterable[Item]) -> tuple[list[Item], list[str]]:
-    """Leave out broken files and identical files with two labels; what remains, and in words what does not."""
+    """Leave out broken files and identical pictures with two labels; what remains, and in words what does not."""
     left_out = []
     if broken := [item.error for item in items if item.error]:
         left_out.append(f"{number(len(broken), 'file')} that cannot be read: {some(broken)}")
     readable = [item for item in items if not item.error]
     if doubtful := two_labels(copies(readable)):
-        left_out.append(_pairs(doubtful, "identical files with two different labels"))
+        left_out.append(_pairs(doubtful, "identical pictures with two different labels"))
     drop = {item for group in doubtful for item in group}
     return [item for item in readable if item not in drop], left_out
 
@@ -80,8 +89,8 @@ def by_key(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[
 
 
 def copies(items: Iterable[Item]) -> list[list[Item]]:
-    """Groups of two or more identical files (same SHA-256)."""
-    return [group for group in by_key(items, lambda item: item.sha256) if len(group) > 1]
+    """Groups of two or more files with the same pixels, however they are compressed."""
+    return [group for group in by_key(items, lambda item: item.same) if len(group) > 1]
 
 
 def two_labels(groups: Iterable[list[Item]]) -> list[list[Item]]:
@@ -97,14 +106,61 @@ def across(groups: Iterable[list[Item]]) -> list[list[Item]]:
 
 
 def group_ids(items: Sequence[Item], groups: GroupRule = None) -> dict[Item, int]:
-    """Number the groups: files are related if they are identical, or if `groups` gives them the same id."""
+    """Number the groups: files are related if their pixels are the same, or if `groups` gives them the same id."""
     rule = _rule(groups)
-    related = DisjointSet(items)
-    first: dict[Hashable, Item] = {}
-    for item in items:
-        for key in (("sha256", item.sha256), ("id", rule(item))):
-            related.merge(item, first.setdefault(key, item))
-    return {item: i for i, group in enumerate(related.subsets()) for item in group}
+    return dict(zip(items, related((("same", item.same), ("id", rule(item))) for item in items), strict=True))
+
+
+def related(keys: Iterable[tuple[Hashable, ...]]) -> list[int]:
+    """For each thing, given its keys, the number of its group: those that share a key are in one."""
+    rows = list(keys)
+    groups = DisjointSet(range(len(rows)))
+    first: dict[Hashable, int] = {}
+    for index, row in enumerate(rows):
+        for key in row:
+            groups.merge(index, first.setdefault(key, index))
+    found = {index: number for number, group in enumerate(groups.subsets()) for index in group}
+    return [found[index] for index in range(len(rows))]
+
+
+def likely_groups(items: Sequence[Item]) -> str:
+    """A rule for `groups` where half of the files or more share what looks like an id in their names; or ""."""
+    classes = len({item.label for item in items})
+    for pattern, rule in _IDS.items():
+        hits = [re.search(pattern, item.name if "/" in pattern else item.path.name) for item in items]
+        ids = Counter(hit[1] for hit in hits if hit)
+        shared = sum(n for n in ids.values() if n > 1)
+        if 2 * shared < len(items) or len(ids) < max(3, 2 * classes) or ("/" in pattern and not all(hits)):
+            continue
+        words = {re.split(r"\d", name, maxsplit=1)[0] for name in ids}
+        simple = all(hits) and len(words) == 1 and pattern.startswith(r"^(\D")
+        return rf"^({re.escape(words.pop())}\d+)" if simple else rule
+    return ""
+
+
+def id_doubt(path: str | os.PathLike[str], items: Sequence[Item], groups: GroupRule, depth: int | None) -> str:
+    """That names look like ids and no groups are given, with the command that keeps them together; or ""."""
+    if groups is not None or not (rule := likely_groups(items)):
+        return ""
+    told = (
+        "the names look like ids that several files share; if an id is one patient or object, keep its files together"
+    )
+    return f"{told}: {train_command(path, rule, depth)}"
+
+
+def train_command(path: str | os.PathLike[str], groups: GroupRule, depth: int | None) -> str:
+    """How to train on the folder with these groups."""
+    options = ["--groups", groups] if isinstance(groups, str) else []
+    options += ["--depth", str(depth)] if depth else []
+    return shlex.join(["transferlib", "train", os.fspath(path), *options, "--out", "run"])
+
+
+def passed_over(ignored: dict[str, str]) -> list[str]:
+    """In words, a reason a text, what was not looked at."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, reason in ignored.items():
+        names[reason].append(repr(name))
+    return [f"{number(len(names[why]), 'entry', 'entries')} ({why}): {some(names[why])}" for why in sorted(names)]
 
 
 def number(n: int, one: str, many: str = "") -> str:
@@ -146,9 +202,9 @@ def _fatal(found: Scan, names: Sequence[str], left: int) -> str:
 
 
 def _rule(groups: GroupRule) -> Callable[[Item], str]:
-    """The id of an item; without a rule its own hash, which relates nothing but copies."""
+    """The id of an item; without a rule its own pixels, which relates nothing but copies."""
     if groups is None:
-        return lambda item: item.sha256
+        return lambda item: item.same
     if not isinstance(groups, str):
         return lambda item: str(groups(item.path))
     try:
@@ -156,10 +212,12 @@ def _rule(groups: GroupRule) -> Callable[[Item], str]:
     except re.error as error:
         raise DataError(f"groups={groups!r} is not a regular expression: {error}.") from error
     if not pattern.groups:
-        raise DataError(f"groups={groups!r} has no (brackets) around the part of the file name that is the group's id.")
+        raise DataError(
+            f"groups={groups!r} has no (brackets) around the part of the file's name that is the group's id."
+        )
 
     def match(item: Item) -> str:
-        hit = pattern.search(item.path.name)
+        hit = pattern.search(item.path.name) or pattern.search(item.name)
         if hit is None or hit[1] is None:
             raise DataError(f"groups={groups!r} finds no id in {item.name!r}. Widen the pattern, or rename the file.")
         return str(hit[1])

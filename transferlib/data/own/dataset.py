@@ -1,6 +1,5 @@
 """Data sets of other libraries: torch's Dataset, torchvision's ImageFolder, a split of Hugging Face's datasets."""
 
-import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from transferlib.data.own.clean import related
 from transferlib.data.own.folder import divide
 from transferlib.data.own.images import check_size, prepared
 from transferlib.data.splits import PARTS, Split, Splits
@@ -49,25 +49,30 @@ def dataset(
     rows: dict[str, np.ndarray] = {}
     images: list[Tensor] = []
     labels: list[int] = []
-    ids: list[int] = []
-    numbers: dict[Hashable, int] = {}
+    keys: list[tuple[Hashable, ...]] = []
+    places: list[str] = []
     for part, items in parts.items():
         rows[part] = np.arange(len(images), len(images) + len(items))
         for index in range(len(items)):
             where = f"{told}, {part}[{index}]"
             item = items[index]
             image, label = (item[column] for column in (columns if isinstance(item, Mapping) else (0, 1)))
-            pixels = _pixels(image, image_size, where)
+            pixels, same = _pixels(image, image_size, where)
             if not 0 <= int(label) < len(names):
                 raise DataError(f"{where} has label {label}, but there are {len(names)} classes: {', '.join(names)}.")
             images.append(pixels)
             labels.append(int(label))
-            group = groups(item) if groups else hashlib.sha256(pixels.numpy().data).digest()
-            ids.append(numbers.setdefault(group, len(numbers)))
+            keys.append((("same", same), ("id", groups(item) if groups else same)))
+            places.append(where)
     if not images:
         raise DataError(f"{told} is empty: give a data set with an item or more.")
-    chosen = divide(rows, np.array(labels), np.array(ids), (n_train, n_val, n_test), seed)
-    whole = Split(torch.stack(images), torch.tensor(labels), torch.tensor(ids))
+    first: dict[Hashable, int] = {}
+    for index, (key, label) in enumerate(zip(keys, labels, strict=True)):
+        if labels[one := first.setdefault(key[0], index)] != label:
+            found = f"{places[one]} and {places[index]} have the same pixels"
+            raise DataError(f"{found}, but the labels {names[labels[one]]!r} and {names[label]!r}. Decide on one.")
+    chosen = divide(rows, np.array(labels), (ids := np.array(related(keys))), (n_train, n_val, n_test), seed)
+    whole = Split(torch.stack(images), torch.tensor(labels), torch.from_numpy(ids))
     train, val_split, test_split = (whole[chosen[part]] for part in PARTS)
     return Splits(train, val_split, test_split, names, told, augment)
 
@@ -83,8 +88,8 @@ def _classes(data: Any, label: str) -> Sequence[str]:
     raise DataError("the data set does not name its classes: give them, classes=[…], in the order of their labels.")
 
 
-def _pixels(image: Any, image_size: int, where: str) -> Tensor:
-    """uint8, (3, image_size, image_size)."""
+def _pixels(image: Any, image_size: int, where: str) -> tuple[Tensor, str]:
+    """uint8, (3, image_size, image_size), and a digest of all pixels of the image."""
     if not isinstance(image, Image.Image):
         array = np.asarray(image)
         if np.issubdtype(array.dtype, np.floating):
@@ -100,4 +105,5 @@ def _pixels(image: Any, image_size: int, where: str) -> Tensor:
             raise DataError(f"{where} is no image: {array.dtype} of shape {array.shape}, not uint8 (3, H, W).")
         image = Image.fromarray(np.ascontiguousarray(array))
     image.load()  # whole, or it would be shrunk in place, for whoever else uses it
-    return prepared(image, image_size, name=where)[0]
+    pixels, _, same = prepared(image, image_size, name=where)
+    return pixels, same

@@ -10,9 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferlib.data.own.clean import Cleaned, GroupRule, by_key, clean, copies, group_ids, number, some, sound
-from transferlib.data.own.images import load_image
-from transferlib.data.own.scan import Item, Scan, in_threads, scan
+from transferlib.data.own.clean import (
+    Cleaned,
+    GroupRule,
+    by_key,
+    clean,
+    copies,
+    group_ids,
+    id_doubt,
+    number,
+    passed_over,
+    some,
+    sound,
+)
+from transferlib.data.own.images import THUMB, load_image
+from transferlib.data.own.near import near_copies
+from transferlib.data.own.scan import Item, Scan, alike, in_threads, label_of, outside, scan
 from transferlib.data.splits import PARTS, Split, Splits, draw, split_by_group
 from transferlib.errors import DataError
 from transferlib.files.tensors import hash_of, mapped_tensor
@@ -31,32 +44,39 @@ def folder(
     n_test: int | None = None,
     seed: int = 0,
     groups: GroupRule = None,
+    depth: int | None = None,
     on_bad: OnBad = "error",
     augment: str = "flip",
     cache: str | os.PathLike[str] | None = None,
 ) -> Splits:
-    """Load `<path>/<class>/*.jpg`, or the same below `train/`, `val/` (or `valid/`, `validation/`) and `test/`.
+    """Load `<path>/<class>/*.jpg`, or the same below `train/`, `val/` and `test/` in any usual spelling ("Testing").
 
     What is not given is cut from the training folder, stratified and by group: a fifth for the test, a fifth for
     validation, the rest for training. With train/ and val/ alone, val/ is the test split and validation is cut
     from train/. n_val and n_test draw that many instead (in whole groups, so perhaps a few more or fewer), and
     n_train draws from what remains: for one seed, val and test are the same whatever n_train is.
 
-    groups: what belongs together besides identical files, which always do: a function from a file's path to an
-    id, or a regular expression whose first group is the id in the file's name, such as r"^(patient\\d+)".
-    on_bad: "error" refuses a folder with broken files, identical files with two labels, related files on two
+    groups: what belongs together besides identical pictures, which always do: a function from a file's path to an
+    id, or a regular expression whose first group is the id in the file's name, such as r"^(patient\\d+)", or else in
+    its path inside the folder, such as r"/(.+)/". A warning tells where names look like ids and none are given.
+    depth: how deep the class folders lie, as in `scan`; to be said where several hold the same folders.
+    on_bad: "error" refuses a folder with broken files, identical pictures with two labels, related files on two
     sides of a given division, or classes too small to be in every split; "skip" leaves them out, warns and notes it.
     Returns Splits of uint8 images (N, 3, image_size, image_size) with `notes` on everything left out or ignored.
     All images are decoded before any is chosen, so memory must hold them: 3 · image_size² bytes each. cache: a
     folder for the decoded images of each split instead, memory-mapped files that are found again by the hashes of
     the photographs; memory then holds what is in use. Raises DataError.
     """
-    found = scan(path, image_size=image_size if cache is None else None)
+    if cache is not None:
+        outside("cache", cache, path)
+    found = scan(path, image_size=image_size if cache is None else None, depth=depth)
     usable = clean(found, groups)
     if usable.fatal:
         left_out = f" Before that, left out:{_listed(usable.left_out)}" if found.items and usable.left_out else ""
         raise DataError(usable.fatal + left_out)
     refuse_or_warn(path, usable.left_out, on_bad)
+    if doubt := id_doubt(path, usable.items, groups, found.depth):
+        warnings.warn(f"{os.fspath(path)!r}: {doubt}", stacklevel=2)
     labels = np.array([usable.classes.index(item.label) for item in usable.items])
     ids = np.array([usable.ids[item] for item in usable.items])
     rows = {part: np.flatnonzero([item.part == part for item in usable.items]) for part in found.parts}
@@ -73,28 +93,36 @@ def folder(
         return Split(images, torch.tensor(labels[index]), torch.tensor(ids[index]))
 
     train, val, test = (split(chosen[name]) for name in PARTS)
-    notes = tuple(_notes(found, usable, chosen, labels))
+    notes = tuple(_notes(found, usable, chosen, labels, groups, image_size >= THUMB))
     return Splits(train, val, test, tuple(usable.classes), found.root.resolve().name, augment, notes=notes)
 
 
 def labelled_split(
-    path: str | os.PathLike[str], classes: tuple[str, ...], *, image_size: int, on_bad: OnBad = "error"
+    path: str | os.PathLike[str],
+    classes: tuple[str, ...],
+    *,
+    image_size: int,
+    on_bad: OnBad = "error",
+    depth: int | None = None,
 ) -> Split:
     """Load the held-out images of a folder, to score a model that knows `classes`, in their order.
 
     Held out is test/, else val/, with or without train/ beside it; a folder without such parts is read whole, with a
-    warning that images the model was trained on flatter it. on_bad as in `folder`, for broken files, identical files
-    with two labels and classes that the model does not know. Raises DataError.
+    warning that images the model was trained on flatter it. on_bad as in `folder`, for broken files, identical
+    pictures with two labels and classes that the model does not know; depth as in `folder`. Raises DataError.
     """
-    found = scan(path, image_size=image_size, train=False)
+    found = scan(path, image_size=image_size, train=False, depth=depth)
+    if found.unclear:
+        raise DataError(found.unclear)
     part = next(name for name in ("test", "val", "train", "") if name in found.parts)
     usable, left_out = sound([item for item in found.items if item.part == part])
-    if strange := sorted({item.label for item in usable} - set(classes)):
+    numbers = {label_of(name): index for index, name in enumerate(classes)}
+    if strange := sorted({item.label for item in usable} - set(numbers)):
         foreign = (
             f"{number(len(strange), 'class', 'classes')} that the model does not know: {some([*map(repr, strange)])}"
         )
         left_out.append(f"{foreign}. It knows {some([*map(repr, classes)])}")
-        usable = [item for item in usable if item.label in classes]
+        usable = [item for item in usable if item.label in numbers]
     refuse_or_warn(path, left_out, on_bad)
     for remark in _remarks(usable):
         warnings.warn(f"{os.fspath(path)!r}: {remark}", stacklevel=2)
@@ -106,7 +134,7 @@ def labelled_split(
         )
     if not usable:
         raise DataError(f"{os.fspath(path)!r} holds no image that can be used.")
-    labels = torch.tensor([classes.index(item.label) for item in usable])
+    labels = torch.tensor([numbers[item.label] for item in usable])
     ids = group_ids(usable)
     return Split(_images(usable, image_size, None), labels, torch.tensor([ids[item] for item in usable]))
 
@@ -178,27 +206,47 @@ def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | 
         ) from error
 
 
-def _notes(found: Scan, usable: Cleaned, chosen: dict[str, np.ndarray], labels: np.ndarray) -> Iterable[str]:
+def _notes(
+    found: Scan, usable: Cleaned, chosen: dict[str, np.ndarray], labels: np.ndarray, groups: GroupRule, look: bool
+) -> Iterable[str]:
     if "train" in found.parts:
-        train = found.called("train")
+        train, spelled = found.called("train"), [part for part in found.parts if found.parts[part].name != part]
+        said = "".join(f", {found.called(part)} is {part}" for part in spelled)
         if "test" in found.parts:
             cut = "" if "val" in found.parts else f"; val is cut from {train}"
-            yield f"The division is the folder's own{cut}."
+            yield f"The division is the folder's own{said}{cut}."
         elif "val" in found.parts:
             yield f"There is no test folder: {found.called('val')} is the test split, and val is cut from {train}."
         else:
             yield f"There is only {train}: val and test are cut from it."
+    if found.depth == 2:
+        yield f"The classes are the folders inside the folders: {some([repr(name) for name in usable.classes])}."
+    if deeper := {
+        item.label for item in usable.items if item.name.count("/") > (found.depth or 1) + ("" not in found.parts)
+    }:
+        yield f"What lies in folders inside a class counts for the class: {some([repr(k) for k in sorted(deeper)])}."
+    for names in alike(usable.classes):
+        yield f"Classes whose names look alike: {some([repr(name) for name in names])}. Are they one?"
     for reason in usable.left_out:
         yield f"Left out: {reason}."
     yield from _remarks(usable.items)
     if twins := copies(usable.items):
-        yield f"{number(len(twins), 'group')} of identical files, each kept on one side."
+        yield f"{number(len(twins), 'group')} of identical pictures, each kept on one side."
+    if groups is not None:
+        yield f"{number(len({*usable.ids.values()}), 'group')} of related files, each kept on one side."
+    sides = {usable.items[i]: split for split, index in chosen.items() for i in index}
+    crossing = [
+        f"{same[0].name!r} ({sides[same[0]]}) ~ {other.name!r} ({sides[other]})"
+        for same in (near_copies([*sides]) if look else [])
+        if (other := next((item for item in same if sides[item] != sides[same[0]]), None))
+    ]
+    if crossing:
+        yield f"{number(len(crossing), 'group')} of near copies on two sides flatter the score: {some(crossing)}."
     for split, index in chosen.items():
         if few := [usable.classes[k] for k, n in enumerate(np.bincount(labels[index])) if n == 1]:
             yield f"{split} has a single image of {some([repr(name) for name in few])}: its score says little."
-    for reason in sorted(set(found.ignored.values())):
-        names = [repr(name) for name, why in found.ignored.items() if why == reason]
-        yield f"Ignored {number(len(names), 'entry', 'entries')} ({reason}): {some(names)}."
+    for told in passed_over(found.ignored):
+        yield f"Ignored {told}."
 
 
 def _remarks(items: list[Item]) -> list[str]:

@@ -1,5 +1,6 @@
 """Decode image files that nobody has vouched for."""
 
+import hashlib
 import io
 import json
 import os
@@ -15,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
-from transferlib.data.own.pixels import to_pixels, used_bits
+from transferlib.data.own.pixels import square, to_rgb, used_bits
 from transferlib.errors import DataError
 from transferlib.files.room import check_room
 
@@ -26,20 +28,24 @@ SUFFIXES = frozenset(f".{name}" for name in _KNOWN["names"])
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 2**20
 THUMB = 32
+LEAST = 128  # `to_rgb` does not decode JPEGs with fewer pixels than this on a side
 DARK = 32  # of 255: what has nothing brighter is nearly black
 
 
 class Picture(NamedTuple):
     """pixels: uint8, (3, S, S). size: (width, height) in the file. mode: Pillow's name for the pixels in the file.
 
-    turned: whether the file's EXIF entry says that its pixels do not lie upright; those here do.
-    remark: what one should know of how it was read, or "".
+    turned: whether the file's EXIF entry says that its pixels do not lie upright; those here do. same: a digest of all
+    pixels, upright and RGB, whatever the file's format, compression and metadata; of a JPEG of 256 pixels or more,
+    which is not decoded at its full size, of the file less its metadata. remark: what one should know of how it was
+    read, or "".
     """
 
     pixels: Tensor
     size: tuple[int, int]
     mode: str
     turned: bool
+    same: str
     remark: str
 
 
@@ -88,8 +94,10 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
             size, mode = image.size, image.mode
             if size[0] * size[1] > max_pixels:
                 raise DataError(_too_large(name, f"{size[0]}×{size[1]} pixels", max_pixels))
-            pixels, turned = prepared(image, image_size, name=name)
+            pixels, turned, same = prepared(image, image_size, name=name)
             remark = _remark(image, pixels)
+            if image.format in ("JPEG", "MPO") and min(size) >= 2 * LEAST:
+                same = hashlib.sha256(_without_metadata(data)).hexdigest()
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -101,7 +109,7 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
     except Exception as error:  # a hostile file can raise nearly anything inside a decoder
         why = str(error) or type(error).__name__
         raise DataError(f"{name!r} is damaged or cut short ({why}). {again}") from error
-    return Picture(pixels, size, mode, turned, remark)
+    return Picture(pixels, size, mode, turned, same, remark)
 
 
 def check_size(image_size: int) -> None:
@@ -111,19 +119,23 @@ def check_size(image_size: int) -> None:
     check_room(image_size, 1, network=0)
 
 
-def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool]:
-    """An opened picture as `load_image` gives it, and whether its EXIF entry turned it. Raises DataError."""
+def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool, str]:
+    """An opened picture as `load_image` gives it, whether its EXIF entry turned it, and a digest of all its pixels.
+
+    Raises DataError.
+    """
     try:
-        pixels = to_pixels(image, image_size)
+        whole = to_rgb(image, image_size)
     except ValueError as error:
         if getattr(image, "tile", []):  # what the decoder did not finish is damaged
             raise
         raise DataError(f"{name!r} cannot be used: {error}.") from error
+    same = hashlib.sha256(f"{whole.size}".encode() + whole.tobytes()).hexdigest()
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
     except Exception:  # a damaged EXIF block says nothing against the pixels, which are already loaded
         turned = False
-    return torch.from_numpy(pixels), turned
+    return torch.from_numpy(square(whole, image_size)), turned, same
 
 
 def _remark(image: Image.Image, pixels: Tensor) -> str:
@@ -147,11 +159,20 @@ def _goes_on(image: Image.Image) -> bool:
 
 
 def thumbnail(pixels: Tensor) -> NDArray[np.uint8]:
-    """Pixels of shape (3, S, S), S a multiple of 32, as a grey thumbnail: uint8 (32, 32), each the mean of a block."""
-    step = pixels.shape[-1] // THUMB
-    color = pixels.numpy().reshape(3, THUMB, step, THUMB, step).mean((2, 4), dtype=np.float32)
+    """Pixels of shape (3, S, S) as a grey thumbnail: uint8 (32, 32), each the mean of a block."""
+    color = adaptive_avg_pool2d(pixels.float(), THUMB).numpy()
     grey = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), color, 1)  # luma, ITU-R BT.601
     return np.asarray(np.rint(grey), np.uint8)
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """A JPEG without its comments and what applications add (APP0 to APP13, APP15): what its pixels come from."""
+    kept, at = [], 2
+    while data[at : at + 1] == b"\xff" and data[at + 1] != 0xDA:  # up to the start of the scan
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        kept += [data[at:end]] * (data[at + 1] not in {*range(0xE0, 0xEE), 0xEF, 0xFE})
+        at = end
+    return b"".join((*kept, data[at:]))
 
 
 def _too_large(name: str, found: str, limit: int) -> str:

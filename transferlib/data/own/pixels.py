@@ -15,10 +15,11 @@ def used_bits(image: Image.Image) -> int:
     return int(declared) if declared < 16 else next(n for n in (8, 10, 12, 14, 16) if largest < 1 << n)
 
 
-def to_pixels(image: Image.Image, size: int) -> numpy.ndarray:
-    """uint8, (3, size, size): upright, on white, RGB, the central square. ValueError where white is not known."""
+def to_rgb(image: Image.Image, size: int) -> Image.Image:
+    """Upright, on white, RGB; a large JPEG smaller than it is. ValueError where white is not known."""
     tags, deep = getattr(image, "tag_v2", {}), ";16" in str(getattr(image, "tile", ""))
-    image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at 1/2, 1/4 or 1/8, but not below twice the size
+    enough = max(2 * size, 128)  # libjpeg decodes at 1/2, 1/4 or 1/8; 128: copies are told apart
+    image.draft(None, (enough, enough))
     image.load()
     if tags.get(284) == 2 and max(tags.get(258, (8,))) > 8:
         raise ValueError("planes of 16 bits, which Pillow mixes up. Save it with 8 bits")
@@ -45,10 +46,19 @@ def to_pixels(image: Image.Image, size: int) -> numpy.ndarray:
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    upright = upright.convert("RGB")
+    return upright.convert("RGB")
+
+
+def square(upright: Image.Image, size: int) -> numpy.ndarray:
+    """The central square, uint8, (3, size, size)."""
     # The crop comes first, as a box: a picture of 1 × 10,000 would grow huge if it were resized whole.
     side = min(upright.size)
     left, top = (upright.width - side) / 2, (upright.height - side) / 2
     box = (left, top, left + side, top + side)
-    square = upright.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return numpy.asarray(square).transpose(2, 0, 1).copy()
+    resized = upright.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    return numpy.asarray(resized).transpose(2, 0, 1).copy()
+
+
+def to_pixels(image: Image.Image, size: int) -> numpy.ndarray:
+    """What a network takes of an opened picture: uint8, (3, size, size)."""
+    return square(to_rgb(image, size), size)

@@ -1,10 +1,18 @@
-"""One pass over a folder of photographs: every file is listed, read, hashed and decoded once."""
+"""One pass over a folder of photographs: every file is listed, read, hashed and decoded once.
+
+Here is decided what is a part (train, val, test), what is a class and what is no data at all. What can be read in two
+ways is not guessed.
+"""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +25,19 @@ from transferlib.errors import DataError
 from transferlib.files.room import check_room
 from transferlib.files.waiting import waiting
 
-SPELLINGS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 LOOK = 2 * THUMB  # the side at which images are decoded that are only looked at
+# What a folder's name says once all but its letters is taken away: "02_Training-set" is "trainingset".
+_SPELLED = {
+    "train": "train(ing)?|trn",
+    "val": "val(id(ation)?)?|dev(el(opment)?)?|eval(uation)?",
+    "test": "test(ing)?|tst|holdout|heldout",
+}
+_AROUND = "(my|the|set|split|part|folder|data|images?|imgs?|photos?|pictures?|samples?)*"
+_CLUTTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+MARK = "made by transferlib"  # in every picture and page that the program writes
+_OURS = "written by transferlib"
+_OUR_NAMES = r"(model|progress)(-[0-9a-f]{16})?\.(json|safetensors)|(images|features)-.*\.(bin|json)|metrics\.json"
+_OUR_NAMES += r"|report\.(html|json)|MODEL_CARD\.md|.*\.cam\.png"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +45,10 @@ class Item:
     """One file that should be an image.
 
     name: its path inside the folder. part: "train", "val" or "test", or "" in a folder without such parts.
-    error: why it cannot be read, if so; size is (width, height) in the file and mode Pillow's name for its pixels;
-    turned: whether its EXIF entry turns it; remark: what one should know of how it was read. It has either pixels or
-    a grey thumb, uint8 of shape (32, 32).
+    label: its class, in Unicode's composed form. same: a digest of its pixels, as of `Picture`, and sha256 of its
+    bytes. error: why it cannot be read, if so; size is (width, height) in the file and mode Pillow's name for its
+    pixels; turned: whether its EXIF entry turns it. remark: what
+    one should know of how it was read. thumb: grey, uint8 of shape (32, 32).
     """
 
     path: Path
@@ -36,6 +56,7 @@ class Item:
     part: str
     label: str
     sha256: str = ""
+    same: str = ""
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     turned: bool = False
@@ -50,7 +71,8 @@ class Scan:
     """All files of a folder.
 
     `parts` maps each part to its folder, `classes` each part to its class folders, `ignored` each entry that was passed
-    over to the reason.
+    over to the reason. unclear: why the folder can be read in two ways, if so; nothing is read then. depth: as it was
+    given to `scan`.
     """
 
     root: Path
@@ -58,6 +80,8 @@ class Scan:
     classes: dict[str, tuple[str, ...]]
     items: tuple[Item, ...]
     ignored: dict[str, str]
+    unclear: str
+    depth: int | None
 
     @property
     def readable(self) -> list[Item]:
@@ -73,39 +97,103 @@ class Scan:
         return f"{self.parts[part].name}/" if part else "the folder"
 
 
-def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = True) -> Scan:
+def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = True, depth: int | None = None) -> Scan:
     """Read and decode each image of `path` in a thread pool, in the order of their names.
 
-    image_size: the items carry their pixels, uint8 of shape (3, image_size, image_size); None: their thumbnails.
+    image_size: the items carry their pixels, uint8 of shape (3, image_size, image_size); None: only their thumbnails.
     train: whether a folder with val/ or test/ must have train/ beside it; if not, val/ and test/ alone are parts too.
+    depth: how deep in the folder, or in its parts, the class folders lie. 1, directly in it: what lies deeper counts
+    for them. 2, in folders that are themselves passed over (years, sites). None: 1, unless several hold the same
+    folders.
     Raises DataError when there is no such folder; a file that cannot be read is an item with an error.
     """
     root = Path(path)
     if image_size is not None:
         check_size(image_size)
+    if depth not in (None, 1, 2):
+        raise DataError(f"depth must be 1 or 2, not {depth!r}: how deep the class folders lie.")
     ignored: dict[Path, str] = {}
     try:
         if not root.is_dir():
             what = "is a file, not a folder" if root.is_file() else "is not a folder that can be found"
             raise DataError(f"{os.fspath(path)!r} {what}. Give a folder with one folder of images for each class.")
-        parts = _parts(root, ignored, train)
-        tops = {part: _sifted(folder, _no_class, ignored) for part, folder in parts.items()}
-        todo = [
-            Item(file, file.relative_to(root).as_posix(), part, top.name)
-            for part in tops
-            for top in tops[part]
-            for file in _files(top, ignored)
-        ]
+        parts, unclear = _parts(root, ignored, train, depth)
+        tops = {part: _tops(folder, depth or 1, ignored) for part, folder in parts.items()}
+        files = {top: list(_files(top, ignored)) for part in tops for top in tops[part]}
     except OSError as error:
+        raise _unlisted(path, error) from error
+    unclear = unclear or _twins([*files]) or ("" if depth else _two_depths(tops, files))
+    todo = [
+        Item(file, file.relative_to(root).as_posix(), part, label_of(top.name))
+        for part in tops
+        for top in tops[part]
+        for file in files[top]
+    ]
+    if not unclear:
+        check_room(image_size or 1, len(todo))
+    items = tuple(in_threads(lambda item: _load(item, image_size), [] if unclear else todo, "reading images"))
+    classes = {part: tuple(dict.fromkeys(label_of(top.name) for top in tops[part])) for part in tops}
+    if unclear:
+        unclear = f"{os.fspath(path)!r} is not clear: {unclear}"
+    return Scan(root, parts, classes, items, _named(root, ignored), unclear, depth)
+
+
+def images_in(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """The files of a folder, at any depth, that `scan` would take for images, and what it would pass over, and why."""
+    ignored: dict[Path, str] = {}
+    try:
+        return list(_files(folder, ignored)), _named(folder, ignored)
+    except OSError as error:
+        raise _unlisted(folder, error) from error
+
+
+def outside(option: str, out: str | os.PathLike[str], *folders: str | os.PathLike[str]) -> Path:
+    """Where to write; DataError if it is empty or lies in one of the folders of images, where it would become data.
+
+    Called before the look at the images, which may take minutes.
+    """
+    path = Path(out)
+    try:
+        inside = [
+            each for each in folders if Path(each).is_dir() and path.resolve().is_relative_to(Path(each).resolve())
+        ]
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a loop of links
+        raise DataError(f"{option} {os.fspath(out)!r} cannot be used ({error}). Give another place.") from error
+    if not os.fspath(out).strip():
+        raise DataError(f"{option} is empty. Give the place to write to.")
+    if inside:
         raise DataError(
-            f"{os.fspath(error.filename or path)!r} cannot be listed ({error.strerror or error}). "
-            "Check that it exists and that you may read it."
-        ) from error
-    check_room(image_size or 1, len(todo))
-    items = tuple(in_threads(lambda item: _load(item, image_size), todo, "reading images"))
-    classes = {part: tuple(top.name for top in tops[part]) for part in tops}
-    reasons = sorted((entry.relative_to(root).as_posix(), why) for entry, why in ignored.items())
-    return Scan(root, parts, classes, items, dict(reasons))
+            f"{option} {os.fspath(out)!r} lies in {os.fspath(inside[0])!r}, where it would be taken for a class or an "
+            "image. Give a place outside."
+        )
+    return path
+
+
+def ours(path: Path) -> bool:
+    """Whether this program made the picture or the page."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(2048)
+            file.seek(max(0, path.stat().st_size - 2048))  # PDFs say it at the end
+            return MARK.encode() in start + file.read()
+    except OSError:
+        return False
+
+
+def label_of(name: str) -> str:
+    """The name of a class folder in the one form in which names are compared: file systems write "ä" in two ways."""
+    return unicodedata.normalize("NFC", name)
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Names of classes that differ only in capitals, or in forms of a letter."""
+    found = defaultdict(list)
+    for name in names:
+        found[unicodedata.normalize("NFKC", name).casefold()].append(name)
+    return [same for same in found.values() if len(same) > 1]
 
 
 def in_threads(function: Callable[[Any], Any], items: Sequence[Any], told: str) -> list[Any]:
@@ -118,26 +206,97 @@ def in_threads(function: Callable[[Any], Any], items: Sequence[Any], told: str) 
     return made
 
 
-def _parts(root: Path, ignored: dict[Path, str], train: bool) -> dict[str, Path]:
-    """The folders train, val and test in their usual spellings; {"": root} where the classes lie in root itself.
+def _parts(root: Path, ignored: dict[Path, str], train: bool, depth: int | None) -> tuple[dict[str, Path], str]:
+    """The folders train, val and test in their usual spellings, or {"": root}; and why that is not sure, if so.
 
     A folder that holds no folders is no part: "train" may be a class, beside "bus".
     """
-    top = _sifted(root, _no_class, {})
-    parts: dict[str, Path] = {}
-    for folder in top:
-        if (part := SPELLINGS.get(folder.name.casefold())) and _sifted(folder, _no_class, {}):
-            if part in parts:
-                raise DataError(
-                    f"{os.fspath(root)!r} holds both {parts[part].name!r} and {folder.name!r}, and both say {part!r}. "
-                    "Rename or remove one."
+    tops = _tops(root, 1, {})
+    called = {folder: part for folder in tops if (part := _part(folder.name))}
+    others = [folder for folder in tops if folder not in called and any(_files(folder, {}))]
+    given = [folder for folder in called if _tops(folder, 1, {})]
+    parts = {called[folder]: folder for folder in given}
+    twice = [(one, two) for one, two in combinations(given, 2) if called[one] == called[two]]
+    lone = list(parts) == ["train"] and bool(others)
+    if not twice and (("train" in parts and not lone) or (parts and not others and not train)):
+        rest = {*root.iterdir()} - {*parts.values()}
+        ignored.update(dict.fromkeys(rest, "beside train, val and test, and none of them"))
+        return {part: parts[part] for part in ("train", "val", "test") if part in parts}, ""
+    names, found = " and ".join(repr(folder.name) for folder in called), ""
+    if twice:
+        one, two = twice[0]
+        found = f"both {one.name!r} and {two.name!r} say {called[one]!r}. Rename or remove one."
+    elif lone:
+        found = f"{names} may be the training part, or a class beside {others[0].name!r}. Move one of them away."
+    elif parts and (not others or len(called) > 1):
+        found = f"there is {names}, but no train/. Perhaps you mean {os.fspath(root / next(iter(called)))!r}?"
+    elif len({*called.values()}) > 1:
+        found = f"{names} may be parts, but hold no class folders. Make one for each class in them."
+    return {"": root}, f"{found} Or say --depth 1 if they are classes." if found and depth is None else ""
+
+
+def _part(name: str) -> str:
+    """The part that a folder's name says: "train", "val" or "test", or ""."""
+    letters = re.sub(r"[\W\d_]+", "", unicodedata.normalize("NFKC", name).casefold())
+    return next((part for part, said in _SPELLED.items() if re.fullmatch(f"{_AROUND}({said})s?{_AROUND}", letters)), "")
+
+
+def _tops(folder: Path, depth: int, ignored: dict[Path, str]) -> list[Path]:
+    """The class folders, so deep in a folder."""
+    tops = _sifted(folder, _no_class, ignored)
+    return tops if depth == 1 else [inner for top in tops for inner in _tops(top, depth - 1, ignored)]
+
+
+def _two_depths(tops: dict[str, list[Path]], files: dict[Path, list[Path]]) -> str:
+    """Why it is not sure that the outer folders are the classes; "" if it is."""
+    for part in tops:
+        holders: dict[str, list[str]] = defaultdict(list)
+        for top in tops[part]:
+            inside = {label_of(file.relative_to(top).parts[0]).casefold() for file in files[top] if file.parent != top}
+            said = sorted({_part(name) for name in inside} - {""})
+            if len(said) > 1:
+                swapped = f"{said[0]}/{top.name}, {said[1]}/{top.name}, …"
+                found = f"{top.name!r} holds {' and '.join(said)}. Put the parts outside, the classes inside: {swapped}"
+                return f"{found} Or say --depth 1 to pool them."
+            for name in sorted(inside):
+                holders[name].append(top.name)
+        for name, outer in holders.items():
+            if len(outer) > 1:
+                return (
+                    f"{outer[0]!r} and {outer[1]!r} both hold a folder {name!r}. Which are the classes? --depth 1: "
+                    "the outer ones, and what lies deeper counts for them. --depth 2: the inner ones. If the outer are "
+                    "parts, call them train, val and test."
                 )
-            parts[part] = folder
-    alone = bool(parts) and len(parts) == len(top) and not train
-    if "train" not in parts and not alone:
-        return {"": root}
-    ignored.update(dict.fromkeys({*root.iterdir()} - {*parts.values()}, "beside train, val and test, and none of them"))
-    return {part: parts[part] for part in ("train", "val", "test") if part in parts}
+    return ""
+
+
+def _twins(tops: Iterable[Path]) -> str:
+    """Two class folders whose names look the same; "" if there are none."""
+    first: dict[object, Path] = {}
+    for top in tops:
+        seen = "".join(c for c in label_of(top.name) if unicodedata.category(c) != "Cf")  # zero-width and the like
+        key = " ".join(seen.split())
+        for mark in (key, (key, top.parent)):
+            other = first.setdefault(mark, top)
+            beside = other.parent == top.parent
+            if other.name != top.name and (beside or label_of(other.name) != label_of(top.name)):
+                points = [" ".join(f"U+{ord(c):04X}" for c in path.name) for path in (other, top)]
+                return (
+                    f"the class folders {other.name!r} ({points[0]}) and {top.name!r} ({points[1]}) look the same. "
+                    "Merge them, or rename one."
+                )
+    return ""
+
+
+def _unlisted(path: str | os.PathLike[str], error: OSError) -> DataError:
+    return DataError(
+        f"{os.fspath(error.filename or path)!r} cannot be listed ({error.strerror or error}). "
+        "Check that it exists and that you may read it."
+    )
+
+
+def _named(root: Path, ignored: dict[Path, str]) -> dict[str, str]:
+    return dict(sorted((entry.relative_to(root).as_posix(), why) for entry, why in ignored.items()))
 
 
 def _files(top: Path, ignored: dict[Path, str]) -> Iterator[Path]:
@@ -153,7 +312,7 @@ def _sifted(top: Path, fault: Callable[[Path], str], ignored: dict[Path, str]) -
     """The entries of a folder, sorted, that are visible and without fault; the others are noted."""
     kept = []
     for entry in sorted(top.iterdir()):
-        hidden = entry.name.startswith(".") or entry.name.casefold() in {"__macosx", "thumbs.db", "desktop.ini"}
+        hidden = entry.name.startswith(".") or entry.name.casefold() in _CLUTTER
         if reason := "hidden" if hidden else fault(entry):
             ignored[entry] = reason
         else:
@@ -165,12 +324,17 @@ def _no_class(entry: Path) -> str:
     if not entry.is_dir():
         return "not in a class folder"
     back = entry.is_symlink() and entry.parent.resolve().is_relative_to(entry.resolve())
-    return "a link that leads back here" if back else ""
+    if back:
+        return "a link that leads back here"
+    seen: dict[Path, str] = {}
+    return _OURS if not any(_files(entry, seen)) and _OURS in seen.values() else ""
 
 
 def _no_image(entry: Path) -> str:
     if entry.is_dir():
         return "a link to a folder, not followed" if entry.is_symlink() else ""
+    if re.fullmatch(_OUR_NAMES, entry.name) or (entry.suffix.lower() in (".png", ".svg") and ours(entry)):
+        return _OURS
     return "" if entry.suffix.lower() in SUFFIXES else "not named like an image"
 
 
@@ -180,5 +344,5 @@ def _load(item: Item, image_size: int | None) -> Item:
         picture = decode_image(data, image_size or LOOK, name=item.name)
     except DataError as error:
         return replace(item, error=str(error))
-    item = replace(item, sha256=hashlib.sha256(data).hexdigest(), **picture._asdict())
-    return item if image_size else replace(item, pixels=None, thumb=thumbnail(picture.pixels))
+    item = replace(item, sha256=hashlib.sha256(data).hexdigest(), thumb=thumbnail(picture.pixels), **picture._asdict())
+    return item if image_size else replace(item, pixels=None)

@@ -71,12 +71,12 @@ def close_pairs(hashes: Bits) -> NDArray[np.int64]:
 
 
 def near_copies(items: Sequence[Item]) -> list[list[Item]]:
-    """Groups of readable items with thumbnails that look alike but are not one file; their exact copies come along.
+    """Groups of readable items that look alike by their thumbnails; those of the same pixels come along, not alone.
 
     A suspicion, to be looked at: a group may be two photographs of one thing. Missed are copies that were turned,
     mirrored, cut unevenly or by more than about 5 %, and pictures without structure: they have nothing to compare.
     """
-    files = by_key(items, lambda item: item.sha256)
+    files = by_key(items, lambda item: item.same)
     thumbs = np.array([copies[0].thumb for copies in files], np.uint8).reshape(-1, THUMB, THUMB)
     detailed = np.array([i for i, thumb in enumerate(thumbs) if _fine(thumb).std() >= DETAIL], np.int64)
     pairs = detailed[close_pairs(perceptual_hash(thumbs[detailed]))]
