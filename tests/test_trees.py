@@ -93,7 +93,9 @@ def test_years_inside_the_parts_are_not_guessed_about_either(tmp_path: Path) -> 
 
 def test_parts_inside_the_classes_are_not_pooled(tmp_path: Path) -> None:
     tree(tmp_path, 5, ("ant", "bee"), ("train", "test"))
-    assert "'ant' holds test and train. Put the parts outside" in refusal(tmp_path)
+    assert "'ant' holds test and train. Put the parts outside and the classes inside, 'test/ant' and so on." in refusal(
+        tmp_path
+    )
     assert quietly(tmp_path, depth=1).classes == ("ant", "bee")
 
 
