@@ -306,6 +306,16 @@ def test_other_names_are_not_taken_for_ids(form: str, tmp_path: Path) -> None:
     quietly(tmp_path)
 
 
+def test_a_division_that_keeps_the_ids_together_is_trusted(tmp_path: Path) -> None:
+    for i, part in enumerate(("train", "val", "test")):
+        for n in range(18):
+            put(tmp_path / part / ("ant", "bee")[n % 2] / f"patient{10 * i + n // 3}_{n}.png")
+    quietly(tmp_path)
+    put(tmp_path / "test" / "ant" / "patient0_99.png")
+    with pytest.warns(UserWarning, match="look like ids"):
+        folder(tmp_path, image_size=8)
+
+
 def test_check_says_that_the_division_is_still_to_come_and_gives_the_command_with_the_groups(tmp_path: Path) -> None:
     root = patients(tmp_path / "photos", "patient{p:02d}_{i}.png", 24)
     *_, told, verdict = str(check_folder(root, groups=r"patient(\d+)")).splitlines()

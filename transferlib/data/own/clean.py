@@ -144,10 +144,12 @@ def id_doubt(path: str | os.PathLike[str], items: Sequence[Item], groups: GroupR
     """That names look like ids and no groups are given, with the command that keeps them together; or ""."""
     if groups is not None or not (rule := likely_groups(items)):
         return ""
-    told = (
-        "the names look like ids that several files share; if an id is one patient or object, keep its files together"
-    )
-    return f"{told}: {train_command(path, rule, depth)}"
+    if {item.part for item in items} >= {"train", "val", "test"} and not across(
+        by_key(items, group_ids(items, rule).get)
+    ):
+        return ""  # the folder's own division keeps them together
+    told = "the names look like ids that several files share; if an id is one patient or object, keep its files"
+    return f"{told} together: {train_command(path, rule, depth)}"
 
 
 def train_command(path: str | os.PathLike[str], groups: GroupRule, depth: int | None) -> str:
