@@ -330,7 +330,8 @@ def test_predict_passes_over_other_files_in_a_folder_and_says_when_there_is_none
     assert main(["predict", str(trained), str(photos / "down")]) == 0
     assert main(["predict", str(trained), str(tmp_path / "empty"), str(photos / "across" / "0.png")]) == 1
     out, err = capsys.readouterr()
-    assert err == f"error: {str(tmp_path / 'empty')!r} holds no image file. Give a folder of {KINDS}.\n"
+    passed = f"note: {str(photos / 'down')!r}: passed over 1 entry (not named like an image): 'notes.txt'\n"
+    assert err == f"{passed}error: {str(tmp_path / 'empty')!r} holds no image file. Give a folder of {KINDS}.\n"
     assert str(photos / "across" / "0.png") in out
 
 

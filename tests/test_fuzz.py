@@ -33,10 +33,13 @@ FAULTS = [
 name = st.sampled_from(NAMES) | st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12
 ).filter(lambda text: text not in (".", ".."))
-kind = st.tuples(name, st.sampled_from([0, 1, 3, 5, 8]), st.lists(st.sampled_from(FAULTS), max_size=2))
+kind = st.tuples(
+    name, st.sampled_from([8, 5, 12, 4, 3, 0]), st.just([]) | st.lists(st.sampled_from(FAULTS), max_size=2)
+)
 tree = st.tuples(
     st.sampled_from(["flat", "parts", "inside", "deep"]) | st.just("flat"),
-    st.lists(name, min_size=1, max_size=3, unique=True),
+    st.sampled_from([["Training", "test"], ["train", "dev", "TEST"]])
+    | st.lists(name, min_size=1, max_size=3, unique=True),
     st.lists(kind, min_size=2, max_size=4, unique_by=lambda made: made[0]),
     st.integers(0, 2**32),
 )
@@ -122,6 +125,7 @@ def test_no_folder_ends_in_a_stack_trace_and_what_check_calls_ready_trains(made:
         checked, said, err = call("data", "check", root)
         verdict = (said or err).rstrip("\n").split("\n")[-1]
         assert verdict.startswith({0: "ready", 1: ("not ready: ", "error: ")}[checked]), verdict
+        assert verdict.isprintable(), ascii(verdict)
         trained, _, told = call("train", root, *QUICK, "--out", run)
         assert trained == checked, f"{verdict}\n{told}"
         if trained:

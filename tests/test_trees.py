@@ -93,7 +93,9 @@ def test_years_inside_the_parts_are_not_guessed_about_either(tmp_path: Path) -> 
 
 def test_parts_inside_the_classes_are_not_pooled(tmp_path: Path) -> None:
     tree(tmp_path, 5, ("ant", "bee"), ("train", "test"))
-    assert "'ant' holds test and train. Put the parts outside" in refusal(tmp_path)
+    assert "'ant' holds test and train. Put the parts outside and the classes inside, 'test/ant' and so on." in refusal(
+        tmp_path
+    )
     assert quietly(tmp_path, depth=1).classes == ("ant", "bee")
 
 
@@ -302,6 +304,16 @@ def test_other_names_are_not_taken_for_ids(form: str, tmp_path: Path) -> None:
         put(tmp_path / ("ant", "bee")[n % 2] / form.format(n=n, h=f"{hash((n, 7)) % 2**64:016x}"))
     assert not likely_groups(scan(tmp_path, image_size=None).items)
     quietly(tmp_path)
+
+
+def test_a_division_that_keeps_the_ids_together_is_trusted(tmp_path: Path) -> None:
+    for i, part in enumerate(("train", "val", "test")):
+        for n in range(18):
+            put(tmp_path / part / ("ant", "bee")[n % 2] / f"patient{10 * i + n // 3}_{n}.png")
+    quietly(tmp_path)
+    put(tmp_path / "test" / "ant" / "patient0_99.png")
+    with pytest.warns(UserWarning, match="look like ids"):
+        folder(tmp_path, image_size=8)
 
 
 def test_check_says_that_the_division_is_still_to_come_and_gives_the_command_with_the_groups(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ class Report:
 
     def __str__(self) -> str:
         if self.fatal and not self.modes and not self.broken:
-            return plain(self.verdict)
+            return self.verdict
         table = self.table()
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [f"{self.path!r}: {number(sum(self.modes.values()), 'readable image')}, {len(table) - 2} classes", ""]
@@ -173,7 +173,7 @@ class Report:
         lines += ["Must be seen to before loading:"] * bool(self.left_out) + [f"- {text}." for text in self.left_out]
         if not self.divided and self.ok:
             lines += ["train, val, test: still to be drawn when you train, with whole groups; so nothing is across yet"]
-        return "\n".join([*lines, plain(self.verdict)])
+        return "\n".join([*lines, self.verdict])
 
     def _size_range(self) -> str:
         if len(self.sizes) < 2:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from transferlib.data.own.scan import Item, Scan
+from transferlib.data.own.scan import Item, Scan, label_of
 from transferlib.errors import DataError
 
 GroupRule = Callable[[Path], str] | str | None
@@ -130,7 +130,9 @@ def likely_groups(items: Sequence[Item]) -> str:
         hits = [re.search(pattern, item.name if "/" in pattern else item.path.name) for item in items]
         ids = Counter(hit[1] for hit in hits if hit)
         shared = sum(n for n in ids.values() if n > 1)
-        if 2 * shared < len(items) or len(ids) < max(3, 2 * classes) or ("/" in pattern and not all(hits)):
+        if 2 * shared < len(items) or len(ids) < max(3, 2 * classes):
+            continue
+        if "/" in pattern and any(label_of(item.path.parent.name) == item.label for item in items):
             continue
         words = {re.split(r"\d", name, maxsplit=1)[0] for name in ids}
         simple = all(hits) and len(words) == 1 and pattern.startswith(r"^(\D")
@@ -142,17 +144,20 @@ def id_doubt(path: str | os.PathLike[str], items: Sequence[Item], groups: GroupR
     """That names look like ids and no groups are given, with the command that keeps them together; or ""."""
     if groups is not None or not (rule := likely_groups(items)):
         return ""
-    told = (
-        "the names look like ids that several files share; if an id is one patient or object, keep its files together"
-    )
-    return f"{told}: {train_command(path, rule, depth)}"
+    if {item.part for item in items} >= {"train", "val", "test"} and not across(
+        by_key(items, group_ids(items, rule).get)
+    ):
+        return ""  # the folder's own division keeps them together
+    told = "the names look like ids that several files share; if an id is one patient or object, keep its files"
+    return f"{told} together: {train_command(path, rule, depth)}"
 
 
 def train_command(path: str | os.PathLike[str], groups: GroupRule, depth: int | None) -> str:
-    """How to train on the folder with these groups."""
+    """How to train on the folder with these groups, without characters that would command the terminal."""
     options = ["--groups", groups] if isinstance(groups, str) else []
     options += ["--depth", str(depth)] if depth else []
-    return shlex.join(["transferlib", "train", os.fspath(path), *options, "--out", "run"])
+    command = shlex.join(["transferlib", "train", os.fspath(path), *options, "--out", "run"])
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in command)
 
 
 def passed_over(ignored: dict[str, str]) -> list[str]:

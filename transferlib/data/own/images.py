@@ -168,7 +168,7 @@ def thumbnail(pixels: Tensor) -> NDArray[np.uint8]:
 def _without_metadata(data: bytes) -> bytes:
     """A JPEG without its comments and what applications add (APP0 to APP13, APP15): what its pixels come from."""
     kept, at = [], 2
-    while data[at : at + 1] == b"\xff" and data[at + 1] != 0xDA:  # up to the start of the scan
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"", b"\xda"):  # up to the start of the scan
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         kept += [data[at:end]] * (data[at + 1] not in {*range(0xE0, 0xEE), 0xEF, 0xFE})
         at = end

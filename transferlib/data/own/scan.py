@@ -255,9 +255,9 @@ def _two_depths(tops: dict[str, list[Path]], files: dict[Path, list[Path]]) -> s
             inside = {label_of(file.relative_to(top).parts[0]).casefold() for file in files[top] if file.parent != top}
             said = sorted({_part(name) for name in inside} - {""})
             if len(said) > 1:
-                swapped = f"{said[0]}/{top.name}, {said[1]}/{top.name}, …"
-                found = f"{top.name!r} holds {' and '.join(said)}. Put the parts outside, the classes inside: {swapped}"
-                return f"{found} Or say --depth 1 to pool them."
+                swapped = f"{said[0]}/{top.name}"
+                found = f"{top.name!r} holds {' and '.join(said)}. Put the parts outside and the classes inside"
+                return f"{found}, {swapped!r} and so on. Or say --depth 1 to pool them."
             for name in sorted(inside):
                 holders[name].append(top.name)
         for name, outer in holders.items():
