@@ -48,7 +48,7 @@ LIMITS = "c.Run.timeout = 30\nc.Run.notebook_seconds = 150\n"
 sys.path.insert(0, str(FOLDER))
 from coursework import beliefs, class_table, left_in, refuse  # noqa: E402
 from preprocessors import KERNEL, Run, SetVariant, locate  # noqa: E402
-from preprocessors import name as name_of
+from preprocessors import name as name_of  # noqa: E402
 from sandbox import CPU_SECONDS, MEMORY, obstacle  # noqa: E402
 
 OBSTACLE = obstacle()

@@ -1,4 +1,4 @@
-"""Submissions to assignment 1 that mean harm, are broken or came to harm. COURSE, SOURCES and PORT stand for what the test has."""
+"""Submissions to assignment 1 that mean harm or came to harm. COURSE, SOURCES and PORT stand for what the test has."""
 
 from __future__ import annotations
 
