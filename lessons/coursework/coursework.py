@@ -299,7 +299,7 @@ def grade(course: Path, names: list[str], jobs: int, isolated: bool) -> list[dic
     records = (json.loads(path.read_text()) for path in sorted(course.glob("graded/*/*.json")))
     everything = [line for line in records if (course / "submitted" / line["student"] / line["assignment"]).exists()]
     columns = ["student", "assignment", "status", "points", "possible", "by_hand", "seconds", "notes", "lost"]
-    with (course / "report.part").open("w", newline="") as file:
+    with (course / "report.part").open("w", newline="", encoding="utf8", errors="replace") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for line in everything:
@@ -344,7 +344,7 @@ def class_table(course: Path, lines: list[dict[str, Any]]) -> None:
     if not rows:
         return
     rows.sort(key=lambda row: row["of them not written"] - row["failed"])
-    with (course / "class.part").open("w", newline="", encoding="utf8") as file:
+    with (course / "class.part").open("w", newline="", encoding="utf8", errors="replace") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
@@ -352,7 +352,7 @@ def class_table(course: Path, lines: list[dict[str, Any]]) -> None:
     cells = ["".join(f"<td>{escape(str(value))}</td>" for value in row.values()) for row in rows if row["failed"]]
     head = "".join(f"<th>{word}</th>" for word in rows[0])
     table = "".join(f"<tr>{cell}</tr>\n" for cell in [head, *cells])
-    write_whole(course / "class.html", CLASS.replace("TABLE", table).encode())
+    write_whole(course / "class.html", CLASS.replace("TABLE", table).encode(errors="replace"))
 
 
 CLASS = """<!doctype html>
@@ -381,6 +381,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=jobs, help="submissions at a time")
     parser.add_argument("--open", action="store_true", help="without isolation: only for submissions you trust")
     given = parser.parse_intermixed_args()
+    sys.stdout.reconfigure(errors="replace")  # a terminal that cannot write what a student wrote is no reason to stop
     course = given.course.resolve()
     if given.what == "release":
         release(course, given.names, given.variant, given.site)

@@ -244,8 +244,10 @@ class Run(Execute):
                 output.traceback = [f"{kind}: {words}", *output.traceback]
         if "CellTimeoutError" in errors:
             limit, self.timeout = self.timeout, 10
-            self.ask("", index)  # times out itself where the cell goes on
-            self.timeout = limit
+            try:
+                self.ask("", index)  # times out itself where the cell goes on
+            finally:
+                self.timeout = limit
         elif is_locked(cell) and not is_grade(cell) and not errors:
             names = repr(bound(cell.source))
             self.given |= json.loads(self.ask(GIVEN.replace("NAMES", names), index))
