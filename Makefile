@@ -36,10 +36,10 @@ zip: book  ## the site, the lessons, the package and the list of requirements in
 pdf: book  ## the whole course as one printable file, answers open (needs Chromium)
 	$(BIN)/python book/_tools/print_course.py
 
-release: $(READY)  ## notebooks for students in COURSE/release (VARIANT=2027: data of this class; ONLY="stages rates")
-	$(BIN)/python lessons/coursework/coursework.py release --course "$(COURSE)" --variant $(VARIANT) $(ONLY)
+release: $(READY)  ## notebooks for students in COURSE/release (VARIANT=2027: data of this class; ONLY="stages rates"; SITE=address of the lessons)
+	$(BIN)/python lessons/coursework/coursework.py release --course "$(COURSE)" --variant $(VARIANT) $(if $(SITE),--site "$(SITE)") $(ONLY)
 
-grade: $(READY)  ## grade COURSE/submitted: feedback, grades.csv, report.csv; goes on where it stopped
+grade: $(READY)  ## grade COURSE/submitted: feedback, grades.csv, report.csv, class.html; goes on where it stopped
 	$(BIN)/python lessons/coursework/coursework.py grade --course "$(COURSE)" $(if $(OPEN),--open) $(ONLY)
 
 bench: .venv-bench/.ready  ## measure against other tools (REAL_DATA=folder adds real photographs); goes on where it stopped

@@ -6,6 +6,7 @@ import csv
 import functools
 import json
 import os
+import random
 import re
 import socketserver
 import subprocess
@@ -45,8 +46,9 @@ VARIANT = 2027
 LIMITS = "c.Run.timeout = 30\nc.Run.notebook_seconds = 150\n"
 
 sys.path.insert(0, str(FOLDER))
-from coursework import left_in  # noqa: E402
-from preprocessors import Run  # noqa: E402
+from coursework import beliefs, class_table, left_in, refuse  # noqa: E402
+from preprocessors import KERNEL, Run, SetVariant, locate  # noqa: E402
+from preprocessors import name as name_of  # noqa: E402
 from sandbox import CPU_SECONDS, MEMORY, obstacle  # noqa: E402
 
 OBSTACLE = obstacle()
@@ -89,7 +91,7 @@ def hand_in(course: Path, student: str, assignment: str, notebook: NotebookNode 
 
 def report(course: Path) -> dict[tuple[str, str], dict[str, str]]:
     """The lines of report.csv, by student and assignment."""
-    with (course / "report.csv").open(newline="") as file:
+    with (course / "report.csv").open(newline="", encoding="utf8") as file:
         return {(line["student"], line["assignment"]): line for line in csv.DictReader(file)}
 
 
@@ -194,11 +196,11 @@ def test_a_hostile_submission_loses_what_it_should_and_is_reported(student: str,
 
 
 @pytest.fixture(scope="session")
-def attempts() -> Callable[[str], list[dict[str, str]]]:
-    """For each typical wrong solution of an assignment the tests that it fails, with their messages."""
+def attempts() -> Callable[[str], list[dict[str, tuple[str, bool]]]]:
+    """For each typical wrong solution of an assignment the tests that it fails: the message, and whether it is seen."""
 
     @functools.cache
-    def attempt(name: str) -> list[dict[str, str]]:
+    def attempt(name: str) -> list[dict[str, tuple[str, bool]]]:
         command = [sys.executable, "-m", "submissions.attempt", str(SOURCES[name])]
         model = model_answers(name)
         answers = json.dumps([wrong.answers(model) for wrong in WRONG[name]])
@@ -214,11 +216,212 @@ def attempts() -> Callable[[str], list[dict[str, str]]]:
     [pytest.param(n, i, id=f"{n}: {wrong.name}") for n, found in WRONG.items() for i, wrong in enumerate(found)],
 )
 def test_a_typical_mistake_loses_exactly_its_points_and_is_told_why(
-    name: str, number: int, attempts: Callable[[str], list[dict[str, str]]]
+    name: str, number: int, attempts: Callable[[str], list[dict[str, tuple[str, bool]]]]
 ) -> None:
     wrong, failed = WRONG[name][number], attempts(name)[number]
     assert set(failed) == wrong.loses
-    assert any(wrong.says in message for message in failed.values()), failed
+    assert any(wrong.says in message for message, _ in failed.values()), failed
+    assert any(seen for _, seen in failed.values()) != bool(wrong.hidden), "a student should meet it before handing in"
+
+
+def handed(notebook: NotebookNode) -> dict[str, str]:
+    """What is taken for each cell of assignment 1."""
+    released = nbformat.read(SOURCES["stages"], 4).cells
+    found, _ = locate(released, notebook.cells)
+    return {
+        name_of(released[here]): notebook.cells[there].source
+        for here, there in found.items()
+        if name_of(released[here])
+    }
+
+
+def lose_metadata(notebook: NotebookNode) -> None:
+    for cell in notebook.cells:
+        cell.metadata = NotebookNode()
+
+
+def lose_ids(notebook: NotebookNode) -> None:
+    lose_metadata(notebook)
+    for cell in notebook.cells:
+        del cell["id"]
+
+
+def damage_metadata(notebook: NotebookNode) -> None:
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata = NotebookNode(nbgrader=[None, "lost", [], NotebookNode()][number % 4])
+
+
+def lose_and_scribble(notebook: NotebookNode) -> None:
+    lose_ids(notebook)
+    for place in range(len(notebook.cells), 0, -2):
+        notebook.cells.insert(place, nbformat.v4.new_code_cell(f"print({place})"))
+
+
+@pytest.mark.parametrize("lose", [lose_metadata, lose_ids, damage_metadata, lose_and_scribble])
+def test_answers_are_found_when_their_cells_lost_their_marks(lose: Callable[[NotebookNode], None]) -> None:
+    notebook, answers = nbformat.read(SOURCES["stages"], 4), model_answers("stages") | {"words": "My own words."}
+    for cell, source in answers.items():
+        cell_of(notebook, cell).source = source
+    lose(notebook)
+    found = handed(notebook)
+    assert {cell: found[cell] for cell in answers} == answers
+
+
+@pytest.mark.parametrize("where", ["a cell after it", "the cell of the question"])
+def test_words_beside_an_untouched_answer_are_taken_for_it(where: str) -> None:
+    notebook = nbformat.read(SOURCES["stages"], 4)
+    place = notebook.cells.index(cell_of(notebook, "words"))
+    if where == "a cell after it":
+        notebook.cells.append(nbformat.v4.new_markdown_cell("My own words."))
+    else:
+        notebook.cells[place - 1].source += "\n\nMy own words."
+    assert handed(notebook)["words"].endswith("My own words.")
+
+
+def test_a_notebook_without_a_cell_to_answer_in_or_of_another_assignment_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stages.ipynb"
+    for notebook, why in (
+        (nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("pass")]), "none of the cells to answer in is left"),
+        (nbformat.read(SOURCES["frozen"], 4), "holds the cells of the assignment frozen"),
+        (nbformat.read(SOURCES["stages"], 4), ""),
+    ):
+        nbformat.write(notebook, path)
+        assert why in refuse(tmp_path, "stages")
+        assert bool(why) == bool(refuse(tmp_path, "stages"))
+
+
+def test_what_stops_a_cell_is_told_in_words_with_cell_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "kernels" / KERNEL
+    folder.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "plain", "language": "python", "interrupt_mode": "message"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    code, told = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+    cells = [
+        told("## 1. Counting"),
+        code("def count(n):\n    found = (n,\n    return found\n"),
+        code("count(3)"),
+        code("def spin(n):\n    while n:\n        n = n + 1\n"),
+        told("## 2. Spinning"),
+        code("spin(3)"),
+        code("if True:\nprint(1)"),
+        code("eval('1 +')"),
+    ]
+    runner = Run(timeout=5, kernel_name=KERNEL)
+    notebook, _ = runner.preprocess(nbformat.v4.new_notebook(cells=cells), {"metadata": {"path": str(tmp_path)}})
+    says = [" ".join(out.evalue for out in cell.get("outputs", []) if "evalue" in out) for cell in notebook.cells]
+    assert says[1].startswith("Python cannot read line 2 of cell 2 (under “1. Counting”): '(' was never closed.")
+    assert says[2].startswith("count is missing. Python cannot read line 2 of cell 2")
+    assert re.search(r"took more than 5 s.* stopped at line \d of cell 4 \(under “1. Counting”\), in spin", says[5])
+    assert says[6].startswith("Python cannot read line 2 of cell 7 (under “2. Spinning”): expected an indented block")
+    assert says[7] == "invalid syntax (<string>, line 1)"
+    notes = caplog.text
+    assert "cell 6 (under “2. Spinning”) took more than 5 s" in notes
+    assert "nothing in that cell was run" in notes
+
+
+def test_each_test_has_one_row_among_the_misconceptions() -> None:
+    tests = [
+        f"{assignment}/{name_of(cell)}"
+        for assignment, path in SOURCES.items()
+        for cell in nbformat.read(path, 4).cells
+        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade")
+    ]
+    with (FOLDER / "misconceptions.csv").open(newline="", encoding="utf8") as file:
+        named = [test for row in csv.DictReader(file) for test in row["tests"].split()]
+    assert sorted(named) == sorted(tests)
+    assert set(beliefs()) == set(tests)
+
+
+def test_the_class_table_counts_who_failed_what_and_names_the_misconception(tmp_path: Path) -> None:
+    lost = [
+        {"test-count": "AssertionError: <tensors> instead of numbers", "test-share": "NotImplementedError: "},
+        {"test-count": "AssertionError: <tensors> instead of numbers"},
+        {"test-count": "NotImplementedError: ", "test-thaw": "half a letter: \ud800"},
+        {},
+    ]
+    lines = [{"assignment": "stages", "status": "graded", "lost": found} for found in lost]
+    class_table(tmp_path, [*lines, {"assignment": "stages", "status": "refused", "lost": {"test-thaw": "no"}}])
+    with (tmp_path / "class.csv").open(newline="", encoding="utf8") as file:
+        rows = {row["test"]: row for row in csv.DictReader(file)}
+    found = rows["test-count"]
+    assert [found[key] for key in ("graded", "failed", "of them not written")] == ["4", "3", "1"]
+    assert found["most were told"] == "AssertionError: <tensors> instead of numbers"
+    assert found["may believe"] == beliefs()["stages/test-count"]["students believe"]
+    assert (rows["test-share"]["most were told"], rows["test-thaw"]["failed"]) == ("", "1")
+    page = (tmp_path / "class.html").read_text()
+    assert "&lt;tensors&gt;" in page
+    assert "test-features-mode" not in page
+    assert page.index("test-count") < page.index("test-share")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    if page.suffix == ".ipynb":
+        text = "\n".join(cell.source for cell in nbformat.read(page, 4).cells if cell.cell_type == "markdown")
+    else:
+        text = page.read_text()
+    titles = re.findall(r"(?m)^#+ +(.+)$", text)
+    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("assignment", SOURCES)
+def test_each_answer_in_words_names_a_section_that_prepares_it(assignment: str) -> None:
+    cells = nbformat.read(SOURCES[assignment], 4).cells
+    for place, cell in enumerate(cells):
+        told = cell.metadata.get("nbgrader", {})
+        if cell.cell_type == "markdown" and told.get("grade"):
+            links = re.findall(r"\]\((lessons/\w+)\.html#([^)]+)\)", cells[place - 1].source)
+            assert links, told.grade_id
+            for lesson, anchor in links:
+                assert anchor in anchors(FOLDER.parents[1] / f"{lesson}.ipynb"), (lesson, anchor)
+
+
+def test_the_slides_are_seven_for_each_lesson_and_lead_to_sections_that_exist() -> None:
+    page = FOLDER.parents[1] / "book" / "slides.md"
+    text = page.read_text()
+    lessons = re.findall(r"(?ms)^## (\d+): .*?(?=^## |\Z)", text)
+    assert lessons == [str(number) for number in range(1, 14)]
+    for part in re.split(r"(?m)^## ", text)[1:]:
+        assert re.findall(r"(?m)^(\d)\. \*\*", part) == list("1234567")
+    for target, anchor in re.findall(r"\]\(([^)#]+)(?:#([^)]+))?\)", text):
+        goal = page.parent / target
+        assert goal.exists(), target
+        assert not anchor or anchor in anchors(goal), f"{target}#{anchor}"
+
+
+def test_a_release_links_to_the_lessons_where_the_class_reads_them() -> None:
+    cell = nbformat.v4.new_markdown_cell("see [lesson 5, *Frozen?*](lessons/05_x.html#frozen).")
+    said = [
+        SetVariant(site=site).preprocess_cell(cell.copy(), {}, 0)[0].source for site in ("", "https://a.example/c/")
+    ]
+    assert said == [
+        "see lesson 5, *Frozen?* (`lessons/05_x.html#frozen`).",
+        "see [lesson 5, *Frozen?*](https://a.example/c/lessons/05_x.html#frozen).",
+    ]
+
+
+def test_another_class_has_another_network_images_classes_or_cut() -> None:
+    setup = cell_of(nbformat.read(SOURCES["stages"], 4), "setup").source
+    choices = setup[setup.index("dice =") : setup.index("splits =")]
+    seen = []
+    for variant in range(2024, 2034):
+        space: dict[str, object] = {"VARIANT": variant, "random": random}
+        exec(choices, space)
+        seen.append(tuple(space[key] for key in ("NETWORK", "SOURCE", "CLASSES", "CUT")))
+    assert len(set(seen)) >= 9
+    assert all(len({choice[part] for choice in seen}) > 1 for part in range(4))
+
+
+@shut_in
+def test_words_that_are_missing_or_stood_in_a_cell_without_marks_wait_to_be_read(graded: Path) -> None:
+    for student in ("metadata and ids lost", "words deleted"):
+        assert report(graded)[student, "stages"]["by_hand"] == "1"
+    told = report(graded)["a bracket not closed", "stages"]["lost"]
+    assert "test-count: NameError: count is missing. Python cannot read line 2 of cell 4" in told
 
 
 @shut_in

@@ -1,7 +1,7 @@
 """The coursework: what nbgrader does not do by itself.
 
     python lessons/coursework/coursework.py release --variant 2027   # student notebooks in course/release
-    python lessons/coursework/coursework.py grade                    # course/submitted → feedback, grades.csv, report.csv
+    python lessons/coursework/coursework.py grade                    # course/submitted → feedback, lists, class.html
 
 nbgrader (https://nbgrader.readthedocs.io) makes the notebooks for students, runs them, counts the points and keeps the
 gradebook. Added here: a variant of the data for every class; a scan for solutions left in a release; answers put
@@ -24,22 +24,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_solution
 from transferlib.files.whole import write_whole
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "source"
 sys.path.insert(0, str(HERE))
 
-from preprocessors import KERNEL, NOTE, name
+from preprocessors import KERNEL, NOTE, locate, name
 from sandbox import obstacle
 
 ROOT = HERE.parents[1]
@@ -56,10 +58,11 @@ def nbgrader(course: Path, *words: str, seconds: float | None = None, **environm
         command,
         cwd=course,
         # nbgrader calls other programs of this environment by their names.
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONUTF8": "1"}
+        | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf8",
         errors="replace",
         start_new_session=True,
     )
@@ -115,11 +118,12 @@ def left_in(released: NotebookNode, source: NotebookNode) -> list[str]:
     return [mark[0] for mark in LEFT.finditer(text)] + sorted((hidden - shown) & lines)
 
 
-def release(course: Path, names: list[str], variant: int) -> None:
-    """Write the student notebooks of a variant to `course/release`."""
+def release(course: Path, names: list[str], variant: int, site: str) -> None:
+    """Write the student notebooks of a variant to `course/release`; site: where the class reads the lessons."""
     prepare(course)
     for assignment in assignments(names):
-        must(course, "generate_assignment", assignment, "--force", "--create", f"--SetVariant.variant={variant}")
+        must(course, "generate_assignment", assignment, "--force", "--create", f"--SetVariant.variant={variant}",
+             f"--SetVariant.site={site}")  # fmt: skip
         path, source = (folder / assignment / f"{assignment}.ipynb" for folder in (course / "release", SOURCE))
         if left := left_in(nbformat.read(path, 4), nbformat.read(source, 4)):
             path.unlink()
@@ -139,10 +143,22 @@ def refuse(folder: Path, assignment: str) -> str:
     if (size := sum(file.stat().st_size for file in files if file.is_file())) > SIZE:
         return f"it has {size / 2**20:.0f} MB; the limit is {SIZE >> 20} MB"
     try:
-        nbformat.read(path, as_version=4)
+        handed = nbformat.read(path, as_version=4).cells
+        known = {other: answers_in(handed, other) for other in assignments([])}
     except Exception as error:  # nbformat has no common class for what it cannot read
         return f"{path.name} is not a notebook: {str(error).splitlines()[0][:150]}"
+    most = max(known, key=known.__getitem__)
+    if known[most] > known[assignment]:
+        return f"{path.name} holds the cells of the assignment {most}: it has the wrong name"
+    if not known[assignment]:
+        return f"none of the cells to answer in is left in {path.name}: begin with the notebook that was given out"
     return ""
+
+
+def answers_in(handed: list[NotebookNode], assignment: str) -> int:
+    """How many of an assignment's cells to answer in are among those handed in."""
+    cells = nbformat.read(SOURCE / assignment / f"{assignment}.ipynb", 4).cells
+    return sum(is_solution(cells[place]) for place in locate(cells, handed, by_place=False)[0])
 
 
 def fingerprint(course: Path, student: str, assignment: str) -> str:
@@ -283,17 +299,74 @@ def grade(course: Path, names: list[str], jobs: int, isolated: bool) -> list[dic
     records = (json.loads(path.read_text()) for path in sorted(course.glob("graded/*/*.json")))
     everything = [line for line in records if (course / "submitted" / line["student"] / line["assignment"]).exists()]
     columns = ["student", "assignment", "status", "points", "possible", "by_hand", "seconds", "notes", "lost"]
-    with (course / "report.part").open("w", newline="") as file:
+    with (course / "report.part").open("w", newline="", encoding="utf8", errors="replace") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for line in everything:
             lost = "; ".join(f"{test}: {why}" for test, why in line["lost"].items())
             writer.writerow(line | {"notes": "; ".join(line["notes"]), "lost": lost})
     (course / "report.part").replace(course / "report.csv")
+    class_table(course, everything)
     refused = sum(line["status"] == "refused" for line in lines)
     print(f"{len(lines) - refused} graded, {refused} refused. Points for an LMS: {course}/grades.csv; "
-          f"what happened: {course}/report.csv; for students: {course}/feedback")  # fmt: skip
+          f"what happened: {course}/report.csv; for students: {course}/feedback; "
+          f"what the class found hard: {course}/class.html")  # fmt: skip
     return lines
+
+
+def beliefs() -> dict[str, dict[str, str]]:
+    """The row of the table of misconceptions that a test belongs to, by ASSIGNMENT/TEST."""
+    with (HERE / "misconceptions.csv").open(newline="", encoding="utf8") as file:
+        return {test: row for row in csv.DictReader(file) for test in row["tests"].split()}
+
+
+def class_table(course: Path, lines: list[dict[str, Any]]) -> None:
+    """Write class.csv and class.html: how many failed each test, what most were told, what they may believe."""
+    believed, rows = beliefs(), []
+    for assignment in assignments([]):
+        graded = [line for line in lines if (line["assignment"], line["status"]) == (assignment, "graded")]
+        for cell in nbformat.read(SOURCE / assignment / f"{assignment}.ipynb", 4).cells if graded else []:
+            if cell.cell_type != "code" or not is_grade(cell):
+                continue
+            told = [line["lost"][name(cell)] for line in graded if name(cell) in line["lost"]]
+            tried = [why for why in told if not why.startswith("NotImplementedError")]
+            row = believed.get(f"{assignment}/{name(cell)}", {})
+            rows.append({
+                "assignment": assignment,
+                "test": name(cell),
+                "graded": len(graded),
+                "failed": len(told),
+                "of them not written": len(told) - len(tried),
+                "most were told": Counter(tried).most_common(1)[0][0] if tried else "",
+                "may believe": row.get("students believe", ""),
+                "ask": row.get("ask", ""),
+            })  # fmt: skip
+    if not rows:
+        return
+    rows.sort(key=lambda row: row["of them not written"] - row["failed"])
+    with (course / "class.part").open("w", newline="", encoding="utf8", errors="replace") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    (course / "class.part").replace(course / "class.csv")
+    cells = ["".join(f"<td>{escape(str(value))}</td>" for value in row.values()) for row in rows if row["failed"]]
+    head = "".join(f"<th>{word}</th>" for word in rows[0])
+    table = "".join(f"<tr>{cell}</tr>\n" for cell in [head, *cells])
+    write_whole(course / "class.html", CLASS.replace("TABLE", table).encode(errors="replace"))
+
+
+CLASS = """<!doctype html>
+<html lang="en"><meta charset="utf8"><title>What the class found hard</title>
+<style>
+body { font: 1rem/1.4 sans-serif; margin: 2rem; }
+th, td { border-bottom: 1px solid #999; padding: 0.4rem; text-align: left; vertical-align: top; }
+</style>
+<h1>What the class found hard</h1>
+<p>Each test that somebody failed, those first that most have tried and failed. Tests that nobody failed are in
+class.csv.</p>
+<table>
+TABLE</table>
+"""
 
 
 def main() -> None:
@@ -303,13 +376,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="all, if none is named")
     parser.add_argument("--course", type=Path, default=ROOT / "course", help="the folder of your class")
     parser.add_argument("--variant", type=int, default=0, help="any whole number; another one every year")
+    parser.add_argument("--site", default="", help="address at which the class reads the lessons, for links to them")
     jobs = max(1, (os.cpu_count() or 1) // 2)
     parser.add_argument("--jobs", type=int, default=jobs, help="submissions at a time")
     parser.add_argument("--open", action="store_true", help="without isolation: only for submissions you trust")
     given = parser.parse_intermixed_args()
+    sys.stdout.reconfigure(errors="replace")  # a terminal that cannot write what a student wrote is no reason to stop
     course = given.course.resolve()
     if given.what == "release":
-        release(course, given.names, given.variant)
+        release(course, given.names, given.variant, given.site)
     else:
         grade(course, given.names, given.jobs, isolated=not given.open)
 

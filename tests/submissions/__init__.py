@@ -3,6 +3,7 @@
     # what the student gets wrong
     loses test-count test-share                       the tests that fail, no others
     says Did you count tensors                        a part of what the student is told
+    hidden because it would give the answer away      no visible test fails, and why that is right; else one must
     cell count                                        the solution cell
     -    return sum(p.numel() for p in parameters)    what stands in the model answer, once
     +    return len(parameters)                       what the student writes instead
@@ -23,6 +24,7 @@ class Wrong:
     name: str
     loses: set[str] = field(default_factory=set)
     says: str = ""
+    hidden: str = ""
     patches: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def answers(self, model: dict[str, str]) -> dict[str, str]:
@@ -49,6 +51,8 @@ def mistakes(assignment: str) -> list[Wrong]:
             found[-1].loses = set(line.split()[1:])
         elif line.startswith("says "):
             found[-1].says = line[5:]
+        elif line.startswith("hidden "):
+            found[-1].hidden = line[7:]
         elif line.startswith("cell "):
             pairs = found[-1].patches.setdefault(line[5:], [])
         elif mark in {"-", "+"}:

@@ -9,23 +9,35 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
+from typing import NamedTuple
 
 import nbformat
 
 
-def run(cells: list[nbformat.NotebookNode], space: dict[str, object], answers: dict[str, str]) -> dict[str, str]:
-    """Run the cells; test cell: error and message, for those that failed."""
+class Failed(NamedTuple):
+    """A test that failed: its message, and whether the student sees the part that did."""
+
+    says: str
+    seen: bool
+
+
+def run(cells: list[nbformat.NotebookNode], space: dict[str, object], answers: dict[str, str]) -> dict[str, Failed]:
+    """Run the cells; test cell: what the student is told, and whether by the part that students see."""
     failed = {}
     for cell in cells:
         told = cell.metadata.get("nbgrader", {})
         name = told.get("grade_id", "")
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(answers.get(name, cell.source), f"<{name}>", "exec"), space)
-        except Exception as error:
-            if told.get("grade"):
-                failed[name] = f"{type(error).__name__}: {error}"
+        parts = re.split(r"(?m)^### (?:BEGIN|END) HIDDEN TESTS\n?", answers.get(name, cell.source))
+        for number, part in enumerate(parts):
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    exec(compile(part, f"<{name}>", "exec"), space)
+            except Exception as error:
+                if told.get("grade"):
+                    failed[name] = Failed(f"{type(error).__name__}: {error}", number % 2 == 0)
+                break
     return failed
 
 
@@ -36,7 +48,7 @@ def main() -> None:
     last = max(i for i, cell in enumerate(cells) if cell.metadata.get("nbgrader", {}).get("grade"))
     attempts: list[dict[str, str]] = json.load(sys.stdin)
     first = [min(names.index(name) for name in answers) for answers in attempts]
-    found: list[dict[str, str] | None] = [None] * len(attempts)
+    found: list[dict[str, Failed] | None] = [None] * len(attempts)
     space: dict[str, object] = {"__name__": "__main__"}
     for index, cell in enumerate(cells[: last + 1]):
         for number in (n for n, place in enumerate(first) if place == index):

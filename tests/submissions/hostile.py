@@ -1,4 +1,4 @@
-"""Submissions to assignment 1 that mean harm or are broken. COURSE, SOURCES and PORT stand for what the test has."""
+"""Submissions to assignment 1 that mean harm or came to harm. COURSE, SOURCES and PORT stand for what the test has."""
 
 from __future__ import annotations
 
@@ -72,6 +72,25 @@ def cheat_with_metadata(notebook: NotebookNode) -> None:
     cell_of(notebook, "test-thaw").metadata.nbgrader["grade"] = False
     told = dict(cell_of(notebook, "test-count").metadata.nbgrader)
     notebook.cells.append(nbformat.v4.new_code_cell("pass", metadata={"nbgrader": told}))
+
+
+def bare(notebook: NotebookNode) -> None:
+    """What an editor leaves that knows neither metadata nor ids; the words were typed anew."""
+    cell_of(notebook, "words").source = "Kept are the stages, and the head is new."
+    for cell in notebook.cells:
+        cell.metadata = NotebookNode()
+        cell.pop("id")
+    notebook.nbformat_minor = 4
+
+
+def unread(notebook: NotebookNode) -> None:
+    """A bracket that is never closed."""
+    cell_of(notebook, "count").source = "def count(module):\n    found = (0,\n    return found\n"
+
+
+def keep_nothing(notebook: NotebookNode) -> None:
+    """All cells thrown away, and one of the student's own."""
+    notebook.cells = [nbformat.v4.new_code_cell("print('done')")]
 
 
 def other_kernel(notebook: NotebookNode) -> None:
@@ -197,6 +216,14 @@ HOSTILE = {
         loses=TESTS - {"test-count", "test-new-head"},
         notes="the kernel died",
     ),
+    "metadata and ids lost": Hostile(bare, notes="had lost the mark of nbgrader, found by id, text or place: count,"),
+    "words deleted": Hostile(delete("words"), notes="no answer in words was found here"),
+    "a bracket not closed": Hostile(
+        unread,
+        loses={"test-count", "test-share"},
+        notes="Python cannot read line 2 of cell 4 (under “1. Counting”): '(' was never closed",
+    ),
+    "no cell left": Hostile(keep_nothing, notes="none of the cells to answer in is left", refused=True),
     "other kernel": Hostile(other_kernel),
     "not a notebook": Hostile(lambda notebook: "PK no JSON", refused=True, notes="is not a notebook"),
 }
