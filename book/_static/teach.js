@@ -8,7 +8,7 @@
   const SIZE = 128, CELLS = 16, FEATURES = 1280, MOST_THINGS = 5, MOMENT = 1000; // MOMENT: milliseconds
   const find = (what, within = root) => within.querySelector(what);
   const all = (what, within = root) => [...within.querySelectorAll(what)];
-  const percent = share => `${Math.round(100 * share)} %`;
+  const percent = share => `${Math.round(100 * share)}\u00a0%`;
   const points = share => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(0)}`;
   const pause = () => new Promise(done => setTimeout(done));
   const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
