@@ -183,10 +183,10 @@ def test_pixels_learn_what_they_learn_in_lesson_1(bench: sync_api.Page) -> None:
     (train, labels), (test, _) = (
         (p.images[k], p.labels[k]) for p, k in zip((splits.train, splits.test), keep, strict=True)
     )
-    small, other = (avg_pool2d(images / 255, 8).flatten(1) for images in (train, test))
+    small, other = (avg_pool2d(images.double() / 255, 8).flatten(1) for images in (train, test))
     middle, width = small.mean(0), small.std(0)
     width[width == 0] = torch.inf
-    judge = tl.linear_probe((small - middle) / width, labels)
+    judge = LogisticRegression(C=0.1, max_iter=50_000, tol=1e-12).fit((small - middle) / width, labels)  # in full
     wanted = judge.decision_function(((other - middle) / width).numpy())
     pixels = [image.permute(1, 2, 0).flatten().tolist() for image in torch.cat((train, test))]
     logits = bench.evaluate(
@@ -198,7 +198,7 @@ def test_pixels_learn_what_they_learn_in_lesson_1(bench: sync_api.Page) -> None:
         }""",
         [pixels, labels.tolist(), len(train), len(pixels)],
     )
-    assert np.reshape(logits, (-1, 3)) == pytest.approx(wanted, abs=5e-3)
+    assert np.reshape(logits, (-1, 3)) == pytest.approx(wanted, abs=1e-3)
 
 
 def test_the_watch_rings_for_another_room_and_not_for_more_of_the_same(bench: sync_api.Page) -> None:
