@@ -54,11 +54,6 @@ def test_an_input_size_below_one_pixel_is_refused(size):
         seeing(size)
 
 
-def test_a_network_that_reads_texts_has_no_input_size():
-    with pytest.raises(TransferError, match="reads texts"):
-        tl.TransferModel("minilm", 2, input_size=128)
-
-
 def test_a_vision_transformer_sees_small_images_at_the_size_it_needs():
     vit = tl.TransferModel("timm:vit_tiny_patch16_224", 2, pretrained=False, input_size=224)
     assert vit(stripes(1, 0).images).shape == (1, 2)

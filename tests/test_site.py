@@ -108,6 +108,7 @@ def test_page_is_whole_and_readable_in_light_and_dark_and_on_a_phone(
 def test_in_the_dark_charts_are_dark_and_pictures_are_as_they_were(visit: Callable[[str], sync_api.Page]) -> None:
     tab = visit("lessons/01_the_specialist.html")
     tab.evaluate(MISSING_IMAGES)  # all of them come
+    tab.evaluate("() => Promise.all([...document.images].map(image => image.decode()))")  # and are painted
     shown: dict[str, dict[str, np.ndarray]] = {"light": {}, "dark": {}}
     for theme, found in shown.items():
         tab.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
