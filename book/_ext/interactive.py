@@ -197,6 +197,7 @@ def depths() -> list[dict[str, Any]]:
             "learn": learn,
             "backbone": found[0]["backbone"],
             "n": found[0]["n"],
+            "seen": found[0]["seen"],
             "classes": found[0]["classes"],
             "accuracy": round(mean(cell["accuracy"] for cell in found), 3),
             "spread": round(stdev(cell["accuracy"] for cell in found), 3),
