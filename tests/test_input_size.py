@@ -59,6 +59,19 @@ def test_a_vision_transformer_sees_small_images_at_the_size_it_needs():
     assert vit(stripes(1, 0).images).shape == (1, 2)
 
 
+def test_a_pretrained_network_that_sees_less_than_half_of_what_it_was_trained_at_says_so_once():
+    splits, recipe = stripe_splits(), tl.feature_extraction(1)
+
+    def notes(**options):
+        return tl.fit(tl.TransferModel("efficientnet_lite0", 2, **options), splits, recipe).notes
+
+    told = [note for note in notes() if "input_size" in note]
+    assert len(told) == 1 and "trained on images of 224 pixels and sees these at 32" in told[0]
+    assert not any("input_size" in note for note in [*notes(input_size=112), *notes(pretrained=False)])
+    scratch = tl.fit(tl.TransferModel("efficientnet_lite0", 2), splits, tl.from_scratch(1))
+    assert not any("input_size" in note for note in scratch.notes)
+
+
 def test_the_model_says_at_what_size_it_sees():
     assert "sees 48×48" in repr(seeing(48))
     assert "sees" not in repr(small_model())

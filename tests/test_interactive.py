@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 Visit = Callable[[str], sync_api.Page]
 CELLS = json.loads((Path(__file__).parents[1] / "lessons/studies/map.json").read_text())["cells"]
 STUDY = json.loads((Path(__file__).parents[1] / "lessons" / "studies" / "depth.json").read_text())["cells"]
-SAID = {"pixels": "logistic regression on pixels", "from scratch": "from scratch, in a hurry"}
+SAID = {"pixels": "logistic regression on pixels", "from scratch": "from scratch, quick"}
 
 
 def place(data: str, n: int) -> dict[str, list[dict]]:

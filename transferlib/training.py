@@ -75,6 +75,8 @@ def fit(
     with torch.random.fork_rng(), processes.shared_statistics():
         torch.manual_seed(seed)
         state = begin(model, splits, strategy, seed=seed, processes=processes, precision=precision, keeping=keeping)
+        for note in state.run.notes:
+            log.info(note)
         saver = Saver(Path(checkpoint), state, save_every) if checkpoint else None
         if saver and resume:
             saver.load()
@@ -119,6 +121,7 @@ def begin(
         Split(split.inputs.to(processes.device), split.labels.to(processes.device), split.groups)
         for split in (splits.train, splits.val)
     )
+    notes = [] if model.weights == "random" else model.preprocess.notes(train.inputs)
     return State(
         model=model,
         strategy=strategy,
@@ -129,7 +132,7 @@ def begin(
         optimizer=_optimizer(model, strategy),
         best=BestWeights(model, strategy),
         generator=torch.Generator().manual_seed(seed),
-        run=Run(strategy, model.backbone, splits.name, seed),
+        run=Run(strategy, model.backbone, splits.name, seed, notes=notes),
         processes=processes,
         precision=precision,
         keeping=keeping,

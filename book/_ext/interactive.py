@@ -32,26 +32,24 @@ MAP = "lessons/studies/map.json"
 SESSION = "lessons/studies/teach.json"
 
 LEAST = 3  # seeds
-PATIENT = "from scratch, with patience"
+LONG_TRAINED = "from scratch, long-trained"
 COLOURS = {
     "feature extraction": "probe",
     "progressive unfreezing": "progressive",
     "LP-FT": "lp-ft",
     "fine-tuning": "fine-tuning",
     "from scratch": "scratch",
-    PATIENT: "scratch",
+    LONG_TRAINED: "scratch",
     "pixels": "scratch",
 }
-SAID = {"pixels": "logistic regression on pixels", "from scratch": "from scratch, in a hurry"}
+SAID = {"pixels": "logistic regression on pixels", "from scratch": "from scratch, quick"}
 LABELS = {
     "photos": ("photographs", "Patches of photographs; the task is to say from which one."),
-    "photos, blocks of 16": (
-        "photographs, shuffled in blocks of 16",
+    "photos, blocks of 8": (
+        "photographs, shuffled in blocks of 8",
         "The same patches, cut into blocks and shuffled.",
     ),
-    "photos, blocks of 8": ("photographs, shuffled in blocks of 8", "The same patches, cut finer."),
-    "photos, blocks of 4": ("photographs, shuffled in blocks of 4", "The same patches, cut to crumbs."),
-    "hymenoptera": ("ants and bees", "Real photographs of two kinds of insects."),
+    "ants and bees": ("ants and bees", "Real photographs of two kinds of insects."),
     "lesions": ("skin lesions, synthetic", "Drawn by a program."),
     "isic9": ("skin lesions, real", "Photographs from the ISIC archive."),
     "digits": ("digits", "Scanned handwriting, a few pixels, enlarged."),
@@ -206,6 +204,7 @@ def depths() -> list[dict[str, Any]]:
             "learn": learn,
             "backbone": found[0]["backbone"],
             "n": found[0]["n"],
+            "seen": found[0]["seen"],
             "classes": found[0]["classes"],
             "accuracy": round(mean(cell["accuracy"] for cell in found), 3),
             "spread": round(stdev(cell["accuracy"] for cell in found), 3),
@@ -234,7 +233,7 @@ def head_start() -> str:
     """The picture of the home page: photographs, with a head start and without."""
     lines = {
         "feature extraction": "a pretrained network, only its head learns",
-        PATIENT: "a small network from scratch",
+        LONG_TRAINED: "a small network from scratch",
     }
     photos = [place for place in places() if place.data == "photos"]
     curves = {name: [(p.n, p.percent(name)) for p in photos if p.percent(name)] for name in lines}
@@ -250,7 +249,7 @@ def head_start() -> str:
     def text(x: object, y: object, words: str, more: str = 'text-anchor="middle"') -> str:
         return f'<text x="{x}" y="{y}" {more}>{escape(words)}</text>'
 
-    (few, with_few), (many, with_many) = curves["feature extraction"][0], curves[PATIENT][-1]
+    (few, with_few), (many, with_many) = curves["feature extraction"][0], curves[LONG_TRAINED][-1]
     said = (
         f"{few} patches and a pretrained network: {mean(with_few):.0f} % right. "
         f"{many} patches from scratch: {mean(with_many):.0f} %."

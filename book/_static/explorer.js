@@ -6,7 +6,7 @@
   const told = JSON.parse(document.getElementById("explorer-data").textContent);
   const form = root.querySelector("form");
   const field = name => form.elements[name];
-  const PROBE = "feature extraction", PIXELS = "pixels", PATIENT = "from scratch, with patience";
+  const PROBE = "feature extraction", PIXELS = "pixels", LONG_TRAINED = "from scratch, long-trained";
 
   const mean = values => values.reduce((sum, value) => sum + value, 0) / values.length;
   const spread = values => {
@@ -52,7 +52,7 @@
     };
     const weights = told.places.map(weigh);
     const total = weights.reduce((a, b) => a + b, 0);
-    const names = Object.keys(told.strategies).filter(name => name !== PIXELS && name !== PATIENT);
+    const names = Object.keys(told.strategies).filter(name => name !== PIXELS && name !== LONG_TRAINED);
     const rows = names.map(name => {
       const gains = told.places.map(place => {
         const probe = place.rows[PROBE].accuracies, own = place.rows[name].accuracies;
@@ -205,7 +205,7 @@
   }
   field("set").add(new Option("my own images", "own"));
   root.querySelector(".measured").textContent = `Measured from ${told.dates[0]} to ${told.dates[told.dates.length - 1]} on `
-    + `${told.measured.join("; ")}. Images of 64 pixels; EfficientNet-Lite0, from scratch a small network.`;
+    + `${told.measured.join("; ")}. Images of 64 pixels; EfficientNet-Lite0 saw them at 128, from scratch a small network at the better of both sizes.`;
   field("size").max = 99;
   recall();
   form.addEventListener("input", () => { show(); remember(); });

@@ -73,7 +73,7 @@
       "",
       `sizes = {"n_train": ${n}, "n_val": 64, "n_test": 400, "image_size": 64}`,
       `splits = tl.load_data("${form.elements.set.value}", **sizes, seed=0)`,
-      `model = tl.TransferModel("${form.elements.network.value}", len(splits.classes))`,
+      `model = tl.TransferModel("${form.elements.network.value}", len(splits.classes), input_size=${told.recorded[0].seen})`,
       `strategy = tl.fine_tuning(learn=${learn}, augment="none")  # stages below the head`,
       "run = tl.fit(model, splits, strategy, seed=0)",
       "print(tl.evaluate(model, splits.test))",

@@ -1,9 +1,9 @@
 """How much of the network should learn? Fine-tuning of the uppermost stages, from none to all.
 
-    python lessons/studies/depth.py  # every cell that depth.json does not hold yet: a quarter of an hour on two cores
+    python lessons/studies/depth.py  # every cell that depth.json does not hold yet: half an hour of one core
 
-128 images of 64 px, three sets, three seeds, ten epochs in every cell, so that nothing but the number of learning
-stages differs. Validation (64 images) chooses the epoch; the test split (400) is read once.
+128 images of 64 px, seen at 128, three sets, three seeds, ten epochs in every cell, so that nothing but the number of
+learning stages differs. Validation (64 images) chooses the epoch; the test split (400) is read once.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from threadpoolctl import threadpool_limits
 import transferlib as tl
 
 RESULT = Path(__file__).with_name("depth.json")
-BACKBONE, N, EPOCHS = "efficientnet_lite0", 128, 10
+BACKBONE, N, EPOCHS, SEEN = "efficientnet_lite0", 128, 10, 128
 SETS, SEEDS = ("photos", "lesions", "digits"), range(3)
 
 
 def measure(name: str, learn: int, seed: int) -> Cell:
     """One cell: so many stages below the head learn."""
     splits = tl.load_data(name, N, image_size=64, n_val=64, n_test=400, seed=seed)
-    model = tl.TransferModel(BACKBONE, len(splits.classes), seed=seed)
+    model = tl.TransferModel(BACKBONE, len(splits.classes), seed=seed, input_size=SEEN)
     recipe = tl.fine_tuning(EPOCHS, learn=learn, augment="none")
     run = tl.fit(model, splits, recipe, seed=seed)
     return {
         "set": name,
         "n": N,
+        "seen": SEEN,
         "backbone": BACKBONE,
         "learn": learn,
         "seed": seed,

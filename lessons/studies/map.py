@@ -1,22 +1,20 @@
 """The measured map: similarity of the data × number of images × strategy × seed.
 
-    python lessons/studies/map.py            # every cell that map.json does not hold yet: hours on two cores
+    python lessons/studies/map.py            # every cell that map.json does not hold yet: about ten hours of one core
     python lessons/studies/map.py --most 64  # only up to 64 training images
     python lessons/studies/map.py --folder isic9=PHOTOS  # also on photographs of your own, under that name
-    python lessons/studies/map.py --seen 128 --most 512  # into map-128.json: the same pictures, seen larger
+    python lessons/studies/map.py --seen 64  # into map-64.json: what the network sees when nobody enlarges
 
-Six data sets, always at hand, at a rising distance from the source: photographs; the same photographs with their
-blocks of 16, 8 and 4 pixels in one fixed random order (nothing but the arrangement is lost, and
-no class becomes ambiguous); synthetic lesions; digits. Every cell is written as soon as it is
-measured, so the study can be stopped and started at will. The recorded map also holds two real sets,
-given as folders: ants and bees (hymenoptera), and skin lesions (isic9). Nobody augments, so whatever
-is frozen is computed once; validation (64 images) chooses the epoch; the test split (400, of a folder
-what it has) is read once.
+Four data sets, always at hand, at a rising distance from the source: photographs; the same photographs with their
+blocks of 8 pixels in one fixed random order (nothing but the arrangement is lost, and no class becomes ambiguous);
+synthetic lesions; digits. Every cell is written as soon as it is measured, so the study can be stopped and started at
+will. The recorded map also holds two real sets, given as folders: ants and bees, and skin lesions (isic9). Images are
+kept at 64 pixels; pretrained networks see them at 128, and each run from scratch takes the better of both sizes on the
+validation images. Nobody augments, so whatever is frozen is computed once; validation (64 images) chooses the epoch;
+the test split (400, of a folder what it has) is read once.
 
 map.json, the log, holds every run; the map that the package reads, transferlib/advice/map.json, is distilled from it.
-
-The images are kept at 64 pixels. With --seen the pretrained networks see them larger, and each run from scratch takes
-the better of both sizes on the validation images. That map is being measured; the package does not read it yet.
+map-64.json holds the map of the first edition, which let the network see 64 pixels.
 """
 
 from __future__ import annotations
@@ -24,7 +22,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -44,26 +43,17 @@ from transferlib.files.whole import write_whole
 RESULT = Path(__file__).with_name("map.json")
 MAP = Path(tl.__file__).with_name("advice") / "map.json"
 LEAST = 3  # seeds that a place needs to be on the map
-SETS = (
-    "photos",
-    "photos, blocks of 16",
-    "photos, blocks of 8",
-    "photos, blocks of 4",
-    "lesions",
-    "digits",
-)
-SIZES = (16, 32, 64, 128, 256, 512, 1024, 2000)
+SETS = ("photos", "photos, blocks of 8", "lesions", "digits")
+SIZES = (32, 128, 512, 64, 256, 16)  # in this order
 SEEDS = range(5)
 # Where the small network from scratch wins, the strict opponent is the same one, blank.
 BLANK_TWIN = "from scratch, the large network"
 # Augmented, and with several times the epochs: the opponent of lesson 3.
-PATIENT = "from scratch, with patience"
+LONG_TRAINED = "from scratch, long-trained"
 # The verdict on progressive unfreezing hangs on its schedule, the one on fine-tuning on its epochs: `variants`.
 VARIANT_SETS, VARIANT_SIZES = ("photos", "lesions", "isic9"), (32, 128)
-PATIENT_SETS = ("photos", "lesions", "digits", "isic9")
-IMAGE_SIZE, N_VAL, N_TEST = 64, 64, 400
-LARGER_SETS = ("photos", "photos, blocks of 8", "lesions", "digits")  # at --seen
-LARGER_SIZES = (32, 128, 512, 16, 64, 256, 1024)  # in this order
+LONG_TRAINED_SETS = ("photos", "lesions", "digits", "isic9")
+IMAGE_SIZE, SEEN, N_VAL, N_TEST = 64, 128, 64, 400
 
 
 def variants(n: int) -> dict[str, tl.Strategy]:
@@ -99,7 +89,7 @@ def scramble(images: torch.Tensor, block: int) -> torch.Tensor:
 def load(
     name: str, n: int, seed: int, path: str | None = None, image_size: int = IMAGE_SIZE
 ) -> tl.Splits:
-    """One of the six sets, or a folder."""
+    """One of the four sets, or a folder."""
     common = {"image_size": image_size, "n_val": N_VAL, "seed": seed}
     if path:
         return tl.load_data("folder", n, path=path, on_bad="skip", **common)
@@ -132,7 +122,7 @@ def at_the_best_size(
     backbone: str,
     recipe: tl.Strategy,
     seed: int,
-    sizes: tuple[int, ...],
+    sizes: Sequence[int],
 ) -> tuple[int, tl.Run, tl.TransferModel]:
     """Train at each size at which the network may see the images, and keep what does best on validation."""
     tried = []
@@ -144,7 +134,9 @@ def at_the_best_size(
             seed=seed,
             input_size=size,
         )
+        begun = time.process_time()
         run = tl.fit(model, splits, recipe, seed=seed)
+        run.seconds = time.process_time() - begun  # others may be at work here
         tried.append((run.best.val_accuracy, -run.best.val_loss, size, run, model))
     *_, size, run, model = max(tried, key=lambda found: found[:2])
     return size, run, model
@@ -156,7 +148,7 @@ def measure(
     strategy: str,
     seed: int,
     path: str | None,
-    sizes: tuple[int, ...],
+    sizes: Sequence[int],
     kept: int = IMAGE_SIZE,
 ) -> Cell:
     """One cell. Of several sizes at which the network sees the images, validation chooses."""
@@ -178,7 +170,7 @@ def measure(
             **{key: round(found[key], 4) for key in ("features", "pixels", "shift")},
         }
     twin = strategy == BLANK_TWIN
-    if strategy == PATIENT:
+    if strategy == LONG_TRAINED:
         recipe = tl.from_scratch(min(120, max(60, 16_000 // n)))
     else:
         usual = recipes(n, augment="none") | variants(n)
@@ -270,7 +262,7 @@ def main() -> None:
     parser.add_argument(
         "--seen",
         type=int,
-        default=IMAGE_SIZE,
+        default=SEEN,
         metavar="PIXELS",
         help="side at which pretrained networks see the images (%(default)s)",
     )
@@ -278,47 +270,37 @@ def main() -> None:
     folders = dict(args.folder)
     tl.keep_freed_memory()
     threadpool_limits(1, user_api="blas")
-    larger = args.seen != IMAGE_SIZE
+    extra = (BLANK_TWIN, LONG_TRAINED, *variants(1))
     wanted = [
         (name, n, strategy, seed)
-        for n in (LARGER_SIZES if larger else SIZES)
+        for n in SIZES
         if n <= args.most
         for seed in SEEDS
-        for name in (*(LARGER_SETS if larger else SETS), *folders)
-        if n <= 1024 or name != "digits"  # scikit-learn has 1,797 of them
-        for strategy in (
-            "similarity",
-            *recipes(n),
-            "pixels",
-            BLANK_TWIN,
-            PATIENT,
-            *variants(n),
-        )
+        for name in (*SETS, *folders)
+        for strategy in ("similarity", *recipes(n), "pixels", *extra)
         if args.strategy in (None, strategy)
-        if strategy != BLANK_TWIN or (name == "digits" and n <= 512 and seed < 3)
-        if strategy != PATIENT or (name in PATIENT_SETS and n <= 512 and seed < 3)
-        if strategy not in variants(n)
-        or (larger and name in VARIANT_SETS and n in VARIANT_SIZES and seed < 3)
+        if strategy not in extra or seed < 3
+        if strategy != BLANK_TWIN or name == "digits"
+        if strategy != LONG_TRAINED or name in LONG_TRAINED_SETS
+        if strategy not in variants(n) or (name in VARIANT_SETS and n in VARIANT_SIZES)
     ]
-
-    extra = (BLANK_TWIN, PATIENT, *variants(1))
-    wanted.sort(key=lambda cell: cell[2] in extra)  # the map first
+    wanted.sort(key=lambda cell: (SIZES.index(cell[1]), cell[2] in extra))
 
     def measured(name: str, n: int, strategy: str, seed: int) -> Cell:
-        opponent = larger and strategy.startswith("from scratch")
-        sizes = (IMAGE_SIZE, args.seen) if opponent else (args.seen,)
-        return measure(name, n, strategy, seed, folders.get(name), sizes)
+        sizes = {args.seen}
+        if strategy.startswith("from scratch"):
+            sizes |= {IMAGE_SIZE}
+        return measure(name, n, strategy, seed, folders.get(name), sorted(sizes))
 
-    measured = or_left_out(measured, folders)
-    keys = ("set", "n", "strategy", "seed")
-    if larger:
-        path = RESULT.with_name(f"map-{args.seen}.json")
-        command = f"python lessons/studies/map.py --seen {args.seen}"
-        fill(path, command, keys, wanted, measured)
-        return
-    fill(RESULT, "python lessons/studies/map.py", keys, wanted, measured)
-    distilled = distil(json.loads(RESULT.read_text()))
-    write_whole(MAP, f"{json.dumps(distilled, indent=1)}\n".encode())
+    keys, command = ("set", "n", "strategy", "seed"), "python lessons/studies/map.py"
+    log = RESULT
+    if args.seen != SEEN:
+        log = RESULT.with_stem(f"map-{args.seen}")
+        command += f" --seen {args.seen}"
+    fill(log, command, keys, wanted, or_left_out(measured, folders))
+    if log == RESULT:
+        distilled = distil(json.loads(log.read_text()))
+        write_whole(MAP, f"{json.dumps(distilled, indent=1)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torchvision.transforms.functional import resize
 
 from transferlib.advice.places import MAP_SIZE, Expected, choose, expect, load_map, recipes
 from transferlib.advice.plan import duration, plan
-from transferlib.advice.similarity import Similarity, sample, similarity
+from transferlib.advice.similarity import SEEN, Similarity, sample, similarity
 from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
 from transferlib.evidence.comparison import compare
@@ -26,6 +26,7 @@ ADVICE, REASONS = (Path(__file__).with_name(name) for name in ("advice.txt.jinja
 class Advice:
     """A recommended strategy, the network to train with it, what was measured and why.
 
+    input_size: the side, in pixels, at which the network sees the images; None leaves them as they come.
     probe: accuracy on the reader's validation images of logistic regression on frozen features of the training images.
     ranges: for each strategy the accuracy to expect, lower and upper end: the probe's and what the map adds to it, one
     standard deviation each way. seconds: for each strategy, estimated from measured steps. nearest, likeness:
@@ -34,6 +35,7 @@ class Advice:
 
     strategy: Strategy
     backbone: str
+    input_size: int | None
     reasons: tuple[str, ...]
     similarity: Similarity
     probe: float
@@ -54,11 +56,12 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     """Measure the training images, find them on the map, and recommend a strategy.
 
     model: the pretrained network that would be trained; the embedded one, with which the map was measured, if none
-    is given. budget: seconds; a strategy that would take longer is not recommended, except feature extraction,
-    with which everything begins. The test split is not looked at. Raises DataError for fewer than 4 training images.
+    is given; it sees small images at SEEN pixels, as on the map. budget: seconds; a strategy that would take longer is
+    not recommended, except feature extraction, with which everything begins. The test split is not looked at. Raises
+    DataError for fewer than 4 training images.
 
-    The map says what to gain over feature extraction at 64 pixels with one network; whether it holds for other
-    networks and larger images was not measured. Compare, where a point matters.
+    The map says what to gain over feature extraction with one network, on images of 64 pixels that it saw at 128;
+    whether it holds for other networks and larger images was not measured. Compare, where a point matters.
     """
     if not budget > 0:
         raise TransferError(f"budget must be above 0 seconds, not {budget}.")
@@ -67,8 +70,9 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
         raise TransferError(
             f"{splits.name}: the map behind the advice is one of images, not texts. Begin with {first}."
         )
-    model = model or TransferModel("efficientnet_lite0", len(splits.classes))
     part, val, classes = sample(splits.train), sample(splits.val), len(splits.classes)
+    enlarged = SEEN if min(part.images.shape[2:]) < SEEN else None
+    model = model or TransferModel("efficientnet_lite0", classes, input_size=enlarged)
     ours, theirs = (extract_features(model, split.images) for split in (part, val))
     probe = float(linear_probe(ours, part.labels).score(theirs.numpy(), val.labels.numpy()))
     small = replace(part, inputs=resize(part.images, [MAP_SIZE, MAP_SIZE], antialias=True))
@@ -87,6 +91,8 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     quicker = [row for row in within if seconds[row.strategy] < seconds[chosen.strategy]]
     reasons = fill(
         REASONS,
+        notes=model.preprocess.notes(part.images),
+        seen=seen,
         data=data,
         probe=probe,
         chosen=chosen,
@@ -99,6 +105,7 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     return Advice(
         made[chosen.strategy],
         networks[chosen.strategy].backbone,
+        seen,
         tuple(reasons.splitlines()),
         data,
         probe,

@@ -16,7 +16,7 @@ from transferlib.advice.similarity import Similarity
 from transferlib.strategies import Strategy
 
 MAP_SIZE = 64
-"""Side, in pixels, of the images on the map: data are compared at this size."""
+"""Side, in pixels, at which images are kept on the map; networks see them at SEEN. Data are compared so, too."""
 DOUBLINGS, SHIFTS = 1.0, 0.02
 """How far the word of a place on the map carries (a standard deviation): in doublings of the images a class, and in
 the distance to the source, `Similarity.shift`. Round values near the best ones in `leave_one_set_out`."""

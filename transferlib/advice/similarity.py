@@ -16,6 +16,8 @@ from transferlib.features import extract_features
 from transferlib.model import TransferModel
 
 MOST = 2000  # images that are measured
+SEEN = 128
+"""Side, in pixels, at which a network sees images when nobody gives one: on the map, and here."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ class Similarity:
 
 
 def similarity(split: Split, classes: int, model: TransferModel | None = None) -> Similarity:
-    """Measure training images with a pretrained network (the embedded one if none is given)."""
+    """Measure training images with a pretrained network (the embedded one, at SEEN pixels, if none is given)."""
     if len(split) < 4:
         raise DataError(f"{len(split)} images are too few to measure: give at least 4.")
-    model = model or TransferModel("efficientnet_lite0", 2)
+    model = model or TransferModel("efficientnet_lite0", 2, input_size=SEEN)
     part = sample(split)
     table, shift = frozen_features(model, part.images)
     pixels = batched(lambda images: adaptive_avg_pool2d(images.float(), 16).flatten(1), part.images)

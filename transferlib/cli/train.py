@@ -152,7 +152,7 @@ def advise(args: argparse.Namespace) -> int:
         return 0
     strategy = next(name for name, make in STRATEGIES.items() if make().name == advice.strategy.name)
     options = ["--strategy", strategy, "--epochs", str(advice.strategy.epochs), "--backbone", advice.backbone]
-    options += ["--input-size", str(args.input_size)] * bool(args.input_size)
+    options += ["--input-size", str(advice.input_size)] * bool(advice.input_size)
     options += ["--groups", args.groups] * bool(args.groups) + ["--depth", str(args.depth)] * bool(args.depth)
     command = shlex.join(("transferlib", "train", args.data, *options, "--out", "run"))
     print(f"{described(splits)}\n{advice}\n\nto do that, with your other options: {command}")

@@ -34,6 +34,10 @@ class Preprocessing:
         """The same for a network that sees so much of an input: pixels of an image's side, tokens of a text."""
         raise NotImplementedError
 
+    def notes(self, inputs: Tensor) -> list[str]:
+        """What somebody should hear who shows the pretrained network such inputs."""
+        return []
+
 
 @dataclass(frozen=True)
 class Preprocess(Preprocessing):
@@ -90,6 +94,15 @@ class Preprocess(Preprocessing):
             inputs = interpolate(inputs, size, mode="bicubic", antialias=True).clamp(0, 1)
         mean, std = (inputs.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (inputs - mean) / std
+
+    def notes(self, inputs: Tensor) -> list[str]:
+        """That images are small for the network: below half the side that its weights were trained at."""
+        side = self.input_size or min(inputs.shape[2:])
+        told = (
+            f"the network was trained on images of {self.native_size} pixels and sees these at {side}: it mostly "
+            f"recognises more when it sees the same ones enlarged. Try input_size={self.native_size // 2} or more"
+        )
+        return [told] if side < self.native_size / 2 else []
 
 
 @contextmanager
