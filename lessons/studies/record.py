@@ -56,7 +56,8 @@ def provenance() -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "machine": f"{os.cpu_count()} × {platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, "
-        f"{torch.get_num_threads()} thread(s)",
+        f"{torch.get_num_threads()} thread(s)"
+        + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
     }
 
 
