@@ -46,8 +46,10 @@ LEAST = 3  # seeds that a place needs to be on the map
 SETS = ("photos", "photos, blocks of 8", "lesions", "digits")
 SIZES = (32, 128, 512, 64, 256, 16)  # in this order
 SEEDS = range(5)
-# Where the small network from scratch wins, the strict opponent is the same one, blank.
+# Where something simpler wins: the same network without its source, trained and frozen.
 BLANK_TWIN = "from scratch, the large network"
+BLANK_FROZEN = "feature extraction, the blank network"
+TWINS = (BLANK_TWIN, BLANK_FROZEN)
 # Augmented, and with several times the epochs: the opponent of lesson 3.
 LONG_TRAINED = "from scratch, long-trained"
 # The verdict on progressive unfreezing hangs on its schedule, the one on fine-tuning on its epochs: `variants`.
@@ -169,13 +171,17 @@ def measure(
             **cell,
             **{key: round(found[key], 4) for key in ("features", "pixels", "shift")},
         }
-    twin = strategy == BLANK_TWIN
+    usual = recipes(n, augment="none") | variants(n)
     if strategy == LONG_TRAINED:
         recipe = tl.from_scratch(min(120, max(60, 16_000 // n)))
+    elif strategy == BLANK_TWIN:
+        recipe = usual["from scratch"]
+    elif strategy == BLANK_FROZEN:
+        recipe = replace(usual["feature extraction"], pretrained=False)
     else:
-        usual = recipes(n, augment="none") | variants(n)
-        recipe = usual["from scratch" if twin else strategy]
-    backbone = "efficientnet_lite0" if recipe.pretrained or twin else "small_cnn"
+        recipe = usual[strategy]
+    large = recipe.pretrained or strategy in TWINS
+    backbone = "efficientnet_lite0" if large else "small_cnn"
     size, run, model = at_the_best_size(splits, backbone, recipe, seed, sizes)
     scores = tl.evaluate(model, splits.test)
     return {
@@ -270,7 +276,7 @@ def main() -> None:
     folders = dict(args.folder)
     tl.keep_freed_memory()
     threadpool_limits(1, user_api="blas")
-    extra = (BLANK_TWIN, LONG_TRAINED, *variants(1))
+    extra = (*TWINS, LONG_TRAINED, *variants(1))
     wanted = [
         (name, n, strategy, seed)
         for n in SIZES
@@ -279,8 +285,8 @@ def main() -> None:
         for name in (*SETS, *folders)
         for strategy in ("similarity", *recipes(n), "pixels", *extra)
         if args.strategy in (None, strategy)
-        if strategy not in extra or seed < 3
-        if strategy != BLANK_TWIN or name == "digits"
+        if strategy not in extra or seed < 3 or strategy in TWINS
+        if strategy not in TWINS or (name == "digits" and n in VARIANT_SIZES)
         if strategy != LONG_TRAINED or name in LONG_TRAINED_SETS
         if strategy not in variants(n) or (name in VARIANT_SETS and n in VARIANT_SIZES)
     ]
