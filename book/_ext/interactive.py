@@ -116,14 +116,22 @@ def distances() -> dict[str, float]:
 
 
 def explorer() -> str:
-    """The map for the strategy explorer: accuracies by seed, mean seconds, and where all was measured."""
+    """The map for the strategy explorer: accuracies by seed, seconds, and where all was measured.
+
+    Seconds are those of a processor, a mean over all sets of that size: a graphics card measured some of the cells.
+    """
     from transferlib.advice.places import DOUBLINGS, SHIFTS
     from transferlib.evidence.comparison import reach
 
     most = max(len(cells) for place in places() for cells in place.cells.values())
 
+    spent: dict[tuple[int, str], list[float]] = {}
+    for cell in recorded()["cells"]:
+        if "seconds" in cell:
+            spent.setdefault((cell["n"], cell["strategy"]), []).append(cell["seconds"])
+
     def row(cells: list[dict[str, Any]]) -> dict[str, Any]:
-        seconds = [cell["seconds"] for cell in cells if "seconds" in cell]
+        seconds = spent.get((cells[0]["n"], cells[0]["strategy"]))
         accuracies = [round(cell["accuracy"], 4) for cell in cells]
         return {"accuracies": accuracies, "seconds": round(mean(seconds), 1) if seconds else None}
 
