@@ -175,3 +175,10 @@ def test_the_record_of_lighter_ways_is_complete(record):
     cells = json.loads(lighter.RESULT.read_text())["cells"]
     found = [(cell["what"], cell["way"], cell["rate"], cell["seed"]) for cell in cells]
     assert sorted(found) == sorted(set(lighter.wanted()))
+
+
+def test_the_record_of_who_changed_is_complete(record):
+    changed = importlib.import_module("changed")
+    cells = json.loads(changed.RESULT.read_text())["cells"]
+    found = [(cell["set"], cell["way"], cell["seed"]) for cell in cells]
+    assert sorted(found) == sorted(set(changed.wanted()))
