@@ -213,6 +213,23 @@ class Page:
         )
         return table(header, rows) + self._measured("scale")
 
+    def gpu_table(self) -> str:
+        """Fine-tuning on a graphics card against the bare loop."""
+        told = self.results["gpu"]
+        rows = [
+            [
+                name,
+                f"{of['bare']:,}",
+                f"{of['ours']:,}",
+                f"{number(median(of['ratios']))} ({number(min(of['ratios']))} to {number(max(of['ratios']))})",
+            ]
+            for name, of in told["networks"].items()
+        ]
+        where = (
+            f"{told['hardware']}, PyTorch {told['torch']}, batches of {told['batch']} images of {told['size']} pixels"
+        )
+        return table(["network", "bare loop", "`fit`", "ratio"], rows) + f"\n(Images a second. {where}.)\n"
+
     def allocator_table(self) -> str:
         rows = []
         for size, strategy in dict.fromkeys((c["size"], c["strategy"]) for c in self.allocator):
@@ -299,6 +316,7 @@ PARTS: dict[str, tuple[Callable[[Page], str], Callable[[Page], object]]] = {
     "views": (Page.view_table, lambda page: page.views),
     "view_figure": (Page.view_figure, lambda page: page.views),
     "scale": (Page.scale_table, lambda page: page.scale),
+    "gpu": (Page.gpu_table, lambda page: page.results.get("gpu")),
     "allocator": (Page.allocator_table, lambda page: page.allocator),
 }
 
