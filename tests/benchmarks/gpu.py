@@ -65,11 +65,13 @@ def main():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     draw = torch.Generator().manual_seed(0)
 
-    def part(n):
+    def part(n, first):
         images = torch.randint(0, 256, (n, 3, args.size, args.size), generator=draw, dtype=torch.uint8)
-        return tl.Split(images, torch.arange(n) % 10, n * 1_000_000 + torch.arange(n))  # nothing shared
+        return tl.Split(images, torch.arange(n) % 10, first + torch.arange(n))
 
-    splits = tl.Splits(part(args.images), part(64), part(65), tuple("abcdefghij"), "random images", synthetic=True)
+    splits = tl.Splits(
+        part(args.images, 0), part(64, 1 << 30), part(64, 1 << 31), tuple("abcdefghij"), "random images", synthetic=True
+    )
     found = {
         "hardware": torch.cuda.get_device_name() if device.type == "cuda" else "processor",
         "torch": torch.__version__,
