@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -616,6 +617,124 @@ def test_ones_own_pictures_odd_ones_and_names_with_the_keyboard_on_a_phone(
     things.nth(0).locator("button.remove").first.click()
     things.nth(0).locator("button.remove").first.click()
     page.locator(".learns").wait_for(state="hidden")
+    assert not wrong
+    page.context.close()
+
+
+DROP = """([box, files]) => {
+  const carried = new DataTransfer();
+  const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  for (const [name, text] of files) carried.items.add(new File([bytes(text)], name));
+  const drop = kind => box.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
+  return ["dragenter", "dragover", "drop"].map(drop);
+}"""
+
+
+def dropped(page: sync_api.Page, onto: str, *files: tuple[str, bytes], index: int = 0) -> None:
+    """Lets files fall onto a part of the page; the browser itself must not open them."""
+    box = page.locator(onto).nth(index).element_handle()
+    _, over, fell = page.evaluate(DROP, [box, [[name, in_base64(content)] for name, content in files]])
+    assert not over and not fell  # prevented
+
+
+def test_pictures_can_be_dropped_odd_ones_are_told_in_words_and_an_empty_thing_is_left_out(
+    runs: None, site: str, browser: sync_api.Browser
+) -> None:
+    page, wrong = open_page(browser, site + PAGE)
+    page.locator("button.more").click()  # a third thing, which stays empty
+    box, exif = ".things:not(.later) fieldset", Image.Exif()
+    exif[0x0112] = 6
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1"
+    first = [
+        ("cmyk.jpg", saved(landscape(90, 80, 1).convert("CMYK"), "JPEG")),
+        ("turned.jpg", saved(landscape(160, 240, 2), "JPEG", exif=exif)),
+        ("grey.png", saved(landscape(80, 80, 3).convert("L"), "PNG")),
+        ("phone.heic", heic),
+        ("broken.jpg", saved(landscape(80, 80, 4), "JPEG")[:400]),
+    ]
+    dropped(page, "h1", first[0])  # beside the boxes: nothing is taken, and the page stays
+    dropped(page, box, *first)
+    dropped(page, box, *((f"b{i}.png", saved(landscape(80, 80, 10 + i), "PNG")) for i in range(3)), index=1)
+    page.locator(".learns:not([hidden])").wait_for()
+    refused = page.locator(".refused li").all_inner_texts()
+    assert len(refused) == 2
+    assert any(line.startswith("phone.heic") and "save a copy as JPEG" in line for line in refused)
+    assert any(line.startswith("broken.jpg") and "damaged" in line for line in refused)
+    found = page.evaluate("() => teach.things.map(t => t.pictures.map(p => Array.from(p.pixels)))")
+    assert list(map(len, found)) == [3, 3, 0]
+    assert page.evaluate("teach.question().classes") == 2
+    upright = as_package(first[1][1])
+    assert np.abs(np.reshape(found[0][1], (128, 128, 3)) - upright).mean() < 1
+    page.locator("form.hers button").click()
+    page.locator(".learns .verdict strong").wait_for()
+    assert "of 6 held-out" in page.locator(".learns .verdict").inner_text()
+    assert page.locator(".answers li").count() == 2
+    assert not wrong
+    page.context.close()
+
+
+COUNT = """() => {
+  const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+  window.cameras = [];
+  media.getUserMedia = async wanted => { const stream = await ask(wanted); cameras.push(stream); return stream; };
+}"""
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_camera_is_asked_for_only_on_request_and_is_off_afterwards(
+    allowed: bool, runs: None, site: str, browser: sync_api.Browser
+) -> None:
+    page, wrong = open_page(browser, site + PAGE, permissions=["camera"] if allowed else [])
+    page.evaluate(COUNT)
+    box = page.locator(".things:not(.later) fieldset").first
+    box.locator("button", has_text="Camera").click()
+    if not allowed:
+        page.locator(".status", has_text="No camera may be used here").wait_for()
+        assert page.locator("video").is_hidden() and not wrong
+        page.context.close()
+        return
+    for number in (1, 2):  # of one moment, so they stay on one side
+        page.wait_for_function("() => document.querySelector('.camera video').videoWidth")
+        page.locator("button.take").click()
+        box.locator("figure").nth(number - 1).wait_for()
+    page.locator("button.stop").click()
+    assert page.locator("video").is_hidden()
+    assert page.evaluate("cameras.map(stream => stream.getTracks().map(track => track.readyState))") == [["ended"]]
+    page.wait_for_function("() => teach.things[0].pictures.every(picture => picture.features)")
+    assert page.evaluate("new Set(teach.things[0].pictures.map(picture => picture.group)).size") == 1
+    assert not wrong
+    page.context.close()
+
+
+def resident(browser: sync_api.Browser) -> float:
+    """Megabytes that the browser's pages hold in memory."""
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    pages = [Path(f"/proc/{row['id']}/status").read_text() for row in found if row["type"] == "renderer"]
+    return sum(int(text.partition("VmRSS:")[2].split()[0]) for text in pages) / 1024
+
+
+@pytest.mark.skipif(not os.environ.get("THOROUGH"), reason="minutes; set THOROUGH=1")
+def test_five_hundred_photographs_at_once_are_learned_from_in_a_gigabyte(
+    runs: None, site: str, browser: sync_api.Browser
+) -> None:
+    page, wrong = open_page(browser, site + PAGE)
+    rng, base = np.random.default_rng(0), [np.asarray(landscape(1600, 1200, seed)) for seed in range(2)]
+    for thing in range(2):
+        files = []
+        for number in range(250):
+            shifted = np.roll(base[thing], rng.integers(0, 1200, 2), (0, 1))
+            content = saved(Image.fromarray(shifted), "JPEG", quality=60)
+            files.append({"name": f"{thing}-{number}.jpg", "mimeType": "image/jpeg", "buffer": content})
+        for start in range(0, 250, 50):  # what is carried into the browser at once is limited
+            chosen = page.locator(".things:not(.later) fieldset").nth(thing).locator("input[type=file]")
+            chosen.set_input_files(files[start : start + 50])
+    page.locator(".learns:not([hidden])").wait_for()
+    for form, shown in (("hers", ".learns .verdict strong"), ("twins", ".rivals .start strong")):
+        page.locator(f"form.{form} button").click()
+        page.locator(shown).wait_for()
+    page.wait_for_function("() => teach.things.flatMap(thing => thing.pictures).every(picture => picture.twin)")
+    assert page.evaluate("teach.question().list.length") == 500
+    assert resident(browser) < 1000
     assert not wrong
     page.context.close()
 

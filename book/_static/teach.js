@@ -569,6 +569,9 @@
     }
   }
 
+  // What falls beside a box would take the browser to that file, and everything here would be lost.
+  for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault());
+
   addThing();
   addThing();
   root.hidden = false;
