@@ -625,8 +625,8 @@ DROP = """([box, files]) => {
   const carried = new DataTransfer();
   const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
   for (const [name, text] of files) carried.items.add(new File([bytes(text)], name));
-  const drop = kind => box.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
-  return ["dragenter", "dragover", "drop"].map(drop);
+  const how = { dataTransfer: carried, bubbles: true, cancelable: true };
+  return ["dragenter", "dragover", "drop"].map(kind => box.dispatchEvent(new DragEvent(kind, how)));
 }"""
 
 
@@ -707,14 +707,15 @@ def test_the_camera_is_asked_for_only_on_request_and_is_off_afterwards(
 
 
 def resident(browser: sync_api.Browser) -> float:
-    """Megabytes that the browser's pages hold in memory."""
+    """Megabytes that the largest of the browser's pages holds in memory."""
     found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
     pages = [Path(f"/proc/{row['id']}/status").read_text() for row in found if row["type"] == "renderer"]
-    return sum(int(text.partition("VmRSS:")[2].split()[0]) for text in pages) / 1024
+    return max(int(text.partition("VmRSS:")[2].split()[0]) for text in pages) / 1024
 
 
 @pytest.mark.skipif(not os.environ.get("THOROUGH"), reason="minutes; set THOROUGH=1")
-def test_five_hundred_photographs_at_once_are_learned_from_in_a_gigabyte(
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much memory a process has")
+def test_five_hundred_photographs_at_once_are_learned_from_in_under_a_gigabyte(
     runs: None, site: str, browser: sync_api.Browser
 ) -> None:
     page, wrong = open_page(browser, site + PAGE)

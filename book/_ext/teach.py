@@ -36,7 +36,7 @@ PIECE = 4_000_000  # characters of a script: so that progress can be seen
 TRAY = ("brick", "coins", "page", "moon")
 LAMP = (0.25, 0.17, 0.08)  # of red, green and blue, what a weak yellow lamp leaves
 NOISE = 12  # of 255, the camera's in such a light
-PAGE = "book/teach"
+PAGES = ("book/teach", "lessons/04_pretrained_models")  # where she can be woken
 MADE: dict[str, Any] = {}
 """What the page is told: the scripts in the order of loading and their sizes, or why there are none."""
 
@@ -131,7 +131,8 @@ def network(folder: Path) -> Iterator[str]:
     """Scripts with her graph, her weights apart from it (the blank twin has others), and her old head with its words.
 
     The graph is the package's own export of a model whose head lets features pass; cut off are the average and the
-    softmax behind the last stage, so that it gives maps, whose means are the features.
+    softmax behind the last stage, so that it gives maps, whose means are the features. It takes any numbers and sizes,
+    not only bytes at `SIZE`: lesson 4 feeds her wrong ones.
     """
     import onnx
     import torch
@@ -169,7 +170,7 @@ def network(folder: Path) -> Iterator[str]:
     made = onnx.helper.make_graph(
         nodes,
         "maps",
-        graph.input,
+        [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["batch", 3, None, None])],
         [onnx.helper.make_tensor_value_info(maps, onnx.TensorProto.FLOAT, ["batch", FEATURES, None, None])],
         tensors,
     )
@@ -252,8 +253,8 @@ def bring(app: Sphinx) -> None:
 
 
 def again(app: Sphinx, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
-    """The page is read in every build: what could not be had yesterday may be had today."""
-    return [PAGE] if PAGE in env.found_docs else []
+    """These pages are read in every build: what could not be had yesterday may be had today."""
+    return [page for page in PAGES if page in env.found_docs]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

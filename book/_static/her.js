@@ -67,11 +67,11 @@
     }
     return made;
   }
-  // What comes out of the last stage for RGB bytes, (size, size, 3): maps, (features, places).
-  async function maps(pixels, network) {
-    const { size } = told, planes = new Uint8Array(pixels.length);
+  // What comes out of the last stage for RGB, (size, size, 3): maps, (features, places). She scales the numbers herself.
+  async function maps(pixels, network, size = told.size) {
+    const planes = new Float32Array(pixels.length);
     for (let i = 0; i < size * size; i++) for (let colour = 0; colour < 3; colour++) planes[colour * size * size + i] = pixels[3 * i + colour];
-    const images = new ort.Tensor("uint8", planes, [1, 3, size, size]);
+    const images = new ort.Tensor("float32", planes, [1, 3, size, size]);
     const run = async () => {
       const found = (await network.run({ images }))[told.maps], made = Float32Array.from(found.data);
       found.dispose();
@@ -79,7 +79,7 @@
     };
     return (last = last.then(run, run)); // one after the other
   }
-  const look = pixels => maps(pixels, her);
+  const look = (pixels, size) => maps(pixels, her, size);
   async function lookBlank(pixels) {
     twin ??= session(blank(0));
     return learning.averaged(await maps(pixels, await twin), told.features);
