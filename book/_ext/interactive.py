@@ -24,7 +24,7 @@ from replicated import RECORD, how_sure
 from sphinx.application import Sphinx
 
 MARK = re.compile(r"^% interactive: (\w+)$", re.M)
-IN_LESSON = re.compile(r"^<!-- interactive: (\w+) -->$.*?^<!-- end -->$", re.M | re.S)
+IN_LESSON = re.compile(r"^<!-- interactive: (\w+) -->\n(.*?)\n<!-- end -->$", re.M | re.S)
 SCRIPTS = {
     "book/explorer": ("explorer.js",),
     "book/stages": ("stages.js",),

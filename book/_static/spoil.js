@@ -6,7 +6,6 @@
   const told = JSON.parse(document.getElementById("teach-data").textContent);
   const examples = JSON.parse(document.getElementById("spoil-data").textContent);
   const find = what => root.querySelector(what), form = find("form"), say = find(".verdict"), canvas = find("canvas");
-  const scripts = Object.keys(told.scripts).length && window.WebAssembly && window.DecompressionStream ? told.scripts : null;
   const percent = share => `${Math.round(100 * share)}\u00a0%`;
   const SIZE = 128, SMALL = 64, MEAN = [0.485, 0.456, 0.406], SPREAD = [0.229, 0.224, 0.225];
   let image = null, right = null, awake = false, busy = false, again = false;
@@ -86,15 +85,15 @@
   form.addEventListener("input", () => void show());
   form.addEventListener("submit", event => event.preventDefault());
   const wake = find(".wake");
-  if (scripts) {
-    const megabytes = Math.round(Object.values(scripts).reduce((a, b) => a + b, 0) / 1e6);
+  if (Object.keys(told.scripts).length && window.WebAssembly && window.DecompressionStream) {
+    const megabytes = Math.round(Object.values(told.scripts).reduce((a, b) => a + b, 0) / 1e6);
     wake.append(`: ${megabytes} MB, from this site, once`);
     wake.addEventListener("click", async () => {
       const progress = find("progress");
       wake.disabled = true;
       progress.hidden = false;
       try {
-        await her.wake(scripts, share => { progress.value = share; });
+        await her.wake(told, share => { progress.value = share; });
         awake = true;
         wake.parentElement.remove();
         await show();

@@ -117,7 +117,7 @@
     bar.hidden = false;
     say(`Fetching her: ${megabytes} MB, from this site, once.`);
     try {
-      await her.wake(told.scripts, share => { bar.value = share; });
+      await her.wake(told, share => { bar.value = share; });
     } catch (error) {
       asleep = null;
       throw error;
@@ -186,7 +186,7 @@
   function tell() {
     find(".seen").hidden = !ready().length;
     const usual = [...milliseconds].sort((a, b) => a - b)[milliseconds.length >> 1];
-    find(".took").textContent = `A look took her ${Math.round(usual)} milliseconds, and left ${FEATURES.toLocaleString("en")} numbers, her features. `
+    find(".took").textContent = `A look took her ${Math.round(usual)} milliseconds ${her.runsOn()}, and left ${FEATURES.toLocaleString("en")} numbers, her features. `
       + "That was all the work of a large network. It just became unnecessary: whatever learns below reads these numbers, and no picture goes through her again.";
   }
 
