@@ -958,11 +958,15 @@ def test_without_javascript_a_lesson_says_what_else_shows_it(where: str, browser
     page.goto((SITE / where).as_uri())
     assert "needs JavaScript" in page.locator("article .needs-script").inner_text()
     assert page.locator("#spoil, #drift, #threshold").is_hidden()
+    sentence = page.locator(".on-paper", has_text="On the website of the course")
+    assert sentence.is_hidden()
+    page.emulate_media(media="print")
+    assert sentence.is_visible()
     context.close()
 
 
 def test_a_piece_takes_its_place_in_the_text_of_a_lesson_and_no_code_changes() -> None:
-    """Jupyter shows a sentence with a link instead."""
+    """Jupyter and paper show a sentence with a link instead."""
     import interactive
 
     found = []
@@ -980,7 +984,7 @@ def test_a_piece_takes_its_place_in_the_text_of_a_lesson_and_no_code_changes() -
         for cell in before:
             for name, shown in interactive.IN_LESSON.findall("".join(cell["source"])):
                 found.append(name)
-                assert f'id="{name}"' in there and shown not in there
+                assert f'id="{name}"' in there and f":::{{container}} on-paper\n{shown}\n:::" in there
                 assert len(shown.splitlines()) == 1 and "](../book/" in shown
     assert found == ["spoil", "drift", "threshold"]
 

@@ -2,7 +2,7 @@
 
 A comment line `% interactive: NAME` in a page becomes what the function of that name returns: data for a script, a
 table for those who prefer to read, a picture. No measured number is typed by hand. In the text of a lesson, all between
-`<!-- interactive: NAME -->` and `<!-- end -->` does: Jupyter shows what stands there, the site the piece.
+`<!-- interactive: NAME -->` and `<!-- end -->` does: Jupyter and paper show what stands there, the screen the piece.
 """
 
 from __future__ import annotations
@@ -410,17 +410,17 @@ def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     for path in (MAP, DEPTH, SESSION, LIVE, RECORD, __file__, *Path(__file__).with_name("pieces").glob("*.html")):
         app.env.note_dependency(str(Path(app.srcdir, path)))
 
-    def filled(mark: re.Pattern[str], text: str) -> str:
-        return mark.sub(lambda found: PARTS[found[1]](), text)
-
     if Path(app.env.doc2path(docname)).suffix == ".ipynb":
         notebook = json.loads(text)
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":  # never code: what was executed is known by it
-                cell["source"] = filled(IN_LESSON, "".join(cell["source"]))
+                cell["source"] = IN_LESSON.sub(
+                    lambda found: f"{PARTS[found[1]]()}\n:::{{container}} on-paper\n{found[2]}\n:::",
+                    "".join(cell["source"]),
+                )
         source[0] = json.dumps(notebook)
     else:
-        source[0] = filled(MARK, text)
+        source[0] = MARK.sub(lambda found: PARTS[found[1]](), text)
 
 
 def add_script(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
