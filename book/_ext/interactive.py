@@ -1,11 +1,14 @@
 """Gives the interactive pages, and the picture on the home page, the recorded measurements.
 
 A comment line `% interactive: NAME` in a page becomes what the function of that name returns: data for a script, a
-table for those who prefer to read, a picture. No measured number is typed by hand.
+table for those who prefer to read, a picture. No measured number is typed by hand. In the text of a lesson, all between
+`<!-- interactive: NAME -->` and `<!-- end -->` does: Jupyter and paper show what stands there, the screen the piece.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import re
@@ -21,15 +24,21 @@ from replicated import RECORD, how_sure
 from sphinx.application import Sphinx
 
 MARK = re.compile(r"^% interactive: (\w+)$", re.M)
+IN_LESSON = re.compile(r"^<!-- interactive: (\w+) -->\n(.*?)\n<!-- end -->$", re.M | re.S)
 SCRIPTS = {
     "book/explorer": ("explorer.js",),
     "book/stages": ("stages.js",),
     "book/how-sure": ("sure.js",),
     "book/teach": ("learning.js", "pictures.js", "her.js", "teach.js"),
+    "lessons/04_pretrained_models": ("learning.js", "pictures.js", "her.js", "spoil.js"),
+    "lessons/05_feature_extraction": ("drift.js",),
+    "lessons/09_case_study_skin": ("learning.js", "threshold.js"),
 }
 DEPTH = "lessons/studies/depth.json"
 MAP = "lessons/studies/map.json"
 SESSION = "lessons/studies/teach.json"
+LIVE = "lessons/studies/live.json"
+EXAMPLES = {"coffee": "a cup of espresso", "cat": "a cat", "garage": "a motorcycle", "palace": "a palace"}
 
 LEAST = 3  # seeds
 LONG_TRAINED = "from scratch, long-trained"
@@ -330,19 +339,95 @@ def teach_session() -> str:
     )
 
 
+def piece(name: str, told: object) -> str:
+    """A piece in a lesson: its data, and its place in the page."""
+    html = Path(__file__).with_name("pieces").joinpath(f"{name}.html").read_text(encoding="utf-8")
+    return f"{data_block(f'{name}-data', told)}\n```{{raw}} html\n{html}```\n"
+
+
+@cache
+def example(name: str, side: int, cut: bool) -> dict[str, str]:
+    """A photograph of the course, in words and as JPEG in base64, its shorter side so long."""
+    from PIL import ImageOps
+
+    from transferlib.data.builtin.originals import photograph
+
+    image = photograph(name, color=True)
+    scale = side / min(image.size)
+    size = (side, side) if cut else (round(image.width * scale), round(image.height * scale))
+    ImageOps.fit(image, size).save(kept := io.BytesIO(), "JPEG", quality=88)
+    return {"name": EXAMPLES[name], "jpeg": base64.b64encode(kept.getvalue()).decode()}
+
+
+@cache
+def live() -> tuple[dict[str, list[dict[str, Any]]], str]:
+    """The record of the pieces, each with its cells in order; when it was made."""
+    told = json.loads((Path(__file__).parents[2] / LIVE).read_text(encoding="utf-8"))
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for cell in sorted(told["cells"], key=lambda cell: cell["number"]):
+        cells.setdefault(cell["piece"], []).append(cell)
+    return cells, max(measured["date"] for measured in told["measured"])
+
+
+@cache
+def norms() -> int:
+    """How many BatchNorm layers the course's network has."""
+    from torch import nn
+
+    import transferlib as tl
+
+    body = tl.TransferModel("efficientnet_lite0", 2, pretrained=False).stages
+    return sum(isinstance(module, nn.BatchNorm2d) for module in body.modules())
+
+
+def spoil() -> str:
+    """Lesson 4: wrong preprocessing on one picture."""
+    return teach() + "\n" + piece("spoil", [example(name, 192, cut=False) for name in EXAMPLES])
+
+
+def drift() -> str:
+    """Lesson 5: averages that drift."""
+    cells, when = live()
+    asked = [example(name, 96, cut=True) for name in ("cat", "coffee", "garage")]
+    batches = sum("picture" in cell for cell in cells["drift"])  # then the same ones pass again
+    told = {"cells": cells["drift"], "asked": asked, "batches": batches, "norms": norms(), "when": when}
+    return piece("drift", told)
+
+
+def threshold() -> str:
+    """Lesson 9: a threshold, and who comes in."""
+    cells, when = live()
+    return piece("threshold", {"cells": cells["threshold"], "when": when})
+
+
 PARTS: dict[str, Callable[[], str]] = {
     function.__name__: function
-    for function in (explorer, explorer_table, stages, stages_table, head_start, how_sure, teach, teach_session)
+    for function in (
+        *(explorer, explorer_table, stages, stages_table, head_start, how_sure, teach, teach_session),
+        *(spoil, drift, threshold),
+    )
 }
 
 
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Replace the marks of a page."""
-    if not MARK.search(source[0]):
+    """Replace the marks of a page, or of a lesson's text."""
+    text = source[0]
+    if "interactive: " not in text:
         return
-    for path in (MAP, DEPTH, SESSION, RECORD, __file__):
+    for path in (MAP, DEPTH, SESSION, LIVE, RECORD, __file__, *Path(__file__).with_name("pieces").glob("*.html")):
         app.env.note_dependency(str(Path(app.srcdir, path)))
-    source[0] = MARK.sub(lambda mark: PARTS[mark[1]](), source[0])
+
+    if Path(app.env.doc2path(docname)).suffix == ".ipynb":
+        notebook = json.loads(text)
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":  # never code: what was executed is known by it
+                cell["source"] = IN_LESSON.sub(
+                    lambda found: f"{PARTS[found[1]]()}\n:::{{container}} on-paper\n{found[2]}\n:::",
+                    "".join(cell["source"]),
+                )
+        source[0] = json.dumps(notebook)
+    else:
+        source[0] = MARK.sub(lambda found: PARTS[found[1]](), text)
 
 
 def add_script(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:

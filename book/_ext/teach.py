@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tarfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,18 @@ from sphinx.util import logging
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="  # SHA-512
+PLAIN = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+GRAPHICS = ("ort.jspi.bundle.min.mjs", "ort-wasm-simd-threaded.jspi.wasm")  # also knows WebGPU
 SIZE = 128
 FEATURES = 1280
 PIECE = 4_000_000  # characters of a script: so that progress can be seen
 TRAY = ("brick", "coins", "page", "moon")
 LAMP = (0.25, 0.17, 0.08)  # of red, green and blue, what a weak yellow lamp leaves
 NOISE = 12  # of 255, the camera's in such a light
-PAGE = "book/teach"
+PAGES = ("book/teach", "lessons/04_pretrained_models")  # where she can be woken
 MADE: dict[str, Any] = {}
-"""What the page is told: the scripts in the order of loading and their sizes, or why there are none."""
+"""What a page is told: the scripts in the order of loading and their sizes, and which ones to load instead of the first
+of them where there is a graphics processor; or why there are none."""
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +95,7 @@ def text_of(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def runtime(content: bytes) -> Iterator[str]:
+def runtime(content: bytes, bundle: str, binary: str) -> Iterator[str]:
     """Scripts that define `ort`, and `headStart.runtime`: the WebAssembly, gzipped, in base64.
 
     The module becomes a plain script, since no browser loads modules from a folder. Its own address is asked for only
@@ -105,15 +108,14 @@ def runtime(content: bytes) -> Iterator[str]:
             assert found is not None
             return found.read()
 
-        module = member("ort.wasm.bundle.min.mjs").decode()
-        binary = member("ort-wasm-simd-threaded.wasm")
+        module, assembly = member(bundle).decode(), member(binary)
     module, _, names = module.partition("export{")
     names, closed, _ = names.partition("};")
     given = re.findall(r"([\w$]+) as (\w+)", names)
     assert closed and {"InferenceSession", "Tensor", "env"} <= {name for _, name in given}
     fields = ",".join(f"{name}:{inner}" for inner, name in given if name != "default")
     yield f"(()=>{{{module.replace('import.meta.url', 'document.baseURI')}\nwindow.ort={{{fields}}};}})();\n"
-    yield from pieces("runtime", gzip.compress(binary, mtime=0))
+    yield from pieces("runtime", gzip.compress(assembly, mtime=0))
 
 
 def pieces(name: str, content: bytes) -> Iterator[str]:
@@ -131,7 +133,8 @@ def network(folder: Path) -> Iterator[str]:
     """Scripts with her graph, her weights apart from it (the blank twin has others), and her old head with its words.
 
     The graph is the package's own export of a model whose head lets features pass; cut off are the average and the
-    softmax behind the last stage, so that it gives maps, whose means are the features.
+    softmax behind the last stage, so that it gives maps, whose means are the features. It takes any numbers and sizes,
+    not only bytes at `SIZE`: lesson 4 feeds her wrong ones.
     """
     import onnx
     import torch
@@ -169,7 +172,7 @@ def network(folder: Path) -> Iterator[str]:
     made = onnx.helper.make_graph(
         nodes,
         "maps",
-        graph.input,
+        [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["batch", 3, None, None])],
         [onnx.helper.make_tensor_value_info(maps, onnx.TensorProto.FLOAT, ["batch", FEATURES, None, None])],
         tensors,
     )
@@ -224,13 +227,22 @@ def make(folder: Path) -> dict[str, Any]:
         shutil.rmtree(static, ignore_errors=True)
         for old in folder.glob("*.json"):
             old.unlink()
-        scripts = [*runtime(content), *network(folder), tray()]
-        sizes = {}
-        for index, text in enumerate(scripts):
-            name = f"teach-{index}.js"
-            write(static / name, text.encode())
-            sizes[name] = len(text.encode())
-        write(listing, json.dumps({"scripts": sizes, "runtime": f"{PACKAGE} {VERSION}"}).encode())
+        written = 0
+
+        def sizes(scripts: Iterable[str]) -> dict[str, int]:
+            nonlocal written
+            found = {}
+            for text in scripts:
+                name = f"teach-{written}.js"
+                write(static / name, text.encode())
+                found[name] = len(text.encode())
+                written += 1
+            return found
+
+        plain = sizes(runtime(content, *PLAIN))
+        told = {"scripts": plain | sizes(network(folder)) | sizes([tray()]), "runtime": f"{PACKAGE} {VERSION}"}
+        told["graphics"] = {"scripts": sizes(runtime(content, *GRAPHICS)), "instead": list(plain)}
+        write(listing, json.dumps(told).encode())
     found: dict[str, Any] = json.loads(listing.read_text(encoding="utf-8"))
     return found
 
@@ -252,8 +264,8 @@ def bring(app: Sphinx) -> None:
 
 
 def again(app: Sphinx, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
-    """The page is read in every build: what could not be had yesterday may be had today."""
-    return [PAGE] if PAGE in env.found_docs else []
+    """These pages are read in every build: what could not be had yesterday may be had today."""
+    return [page for page in PAGES if page in env.found_docs]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def policy(page: BeautifulSoup, handlers: Iterable[str]) -> str:
     runs, answers = {_hash(tag.string or "") for tag in scripts}, {_hash(code) for code in handlers}
     hashes = [*sorted(runs), *(["'unsafe-hashes'", *sorted(answers)] if answers else [])]
     found = POLICY.format(hashes="".join(f" {found}" for found in hashes))
-    if page.find(id="teach"):  # it runs WebAssembly on its reader's pictures: its scripts may connect to nothing
+    if page.find(id="teach-data"):  # it runs WebAssembly on its reader's pictures: its scripts may connect to nothing
         found = found.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'") + "; connect-src 'none'"
     return found
 

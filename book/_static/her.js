@@ -25,10 +25,25 @@
     return (half & 0x8000 ? -1 : 1) * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
   });
 
-  let told, weights, old, her, twin, last = Promise.resolve();
+  let told, weights, old, her, twin, backend = "wasm", last = Promise.resolve();
 
-  // Fetch what is needed and wake her; `progress` hears the share that is there. `scripts`: sizes by name.
-  async function wake(scripts, progress) {
+  // Whether there is a graphics processor for her: in software it would be slower than without.
+  async function graphics() {
+    if (!navigator.gpu || !WebAssembly.Suspending) return false;
+    const adapter = await navigator.gpu.requestAdapter().catch(() => null);
+    return Boolean(adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter));
+  }
+  // Fetch what is needed and wake her; `progress` hears the share that is there. `made`: what the build has written;
+  // `patience`: milliseconds that a graphics processor is given to show what it can.
+  async function wake(made, progress, patience = 10_000) {
+    if (made.graphics && await graphics()) {
+      const scripts = { ...made.graphics.scripts, ...made.scripts };
+      for (const name of made.graphics.instead) delete scripts[name];
+      try { return await start(scripts, progress, patience); } catch { /* then without */ }
+    }
+    await start(made.scripts, progress, 0);
+  }
+  async function start(scripts, progress, patience) {
     const total = Object.values(scripts).reduce((a, b) => a + b, 0);
     let there = 0;
     window.headStart = {}; // whatever a try that failed has left
@@ -45,13 +60,32 @@
     told = got.network;
     weights = new Float32Array(raw.buffer);
     old = halves(bytes(told.old));
+    [backend, last, twin] = ["wasm", Promise.resolve(), null];
     her = await session(weights);
     for (const name of ["runtime", "weights", "network"]) delete got[name];
+    if (patience) await compare(patience);
   }
-  const session = values => ort.InferenceSession.create(bytes(told.graph), {
-    executionProviders: ["wasm"],
+  const session = (values, provider = backend) => ort.InferenceSession.create(bytes(told.graph), {
+    executionProviders: [provider],
     externalData: [{ path: "weights", data: new Uint8Array(values.buffer) }],
   });
+  // The graphics processor is taken only if it gives the same answer, and sooner.
+  const compared = {};
+  async function compare(patience) {
+    const random = learning.generator(0), picture = Float32Array.from({ length: 3 * told.size ** 2 }, () => Math.floor(256 * random()));
+    const tried = async network => {
+      const found = await maps(picture, network), begun = performance.now(); // the first look is slower than all others
+      for (let i = 0; i < 3; i++) await maps(picture, network);
+      return { network, found, milliseconds: (performance.now() - begun) / 3 };
+    };
+    const impatient = new Promise((_, failed) => setTimeout(failed, patience, new Error("too slow")));
+    const there = await Promise.race([session(weights, "webgpu").then(tried), impatient]), here = await tried(her);
+    const difference = here.found.reduce((most, value, i) => Math.max(most, Math.abs(value - there.found[i])), 0);
+    Object.assign(compared, { difference, wasm: here.milliseconds, webgpu: there.milliseconds });
+    const better = difference < 1e-3 && there.milliseconds < here.milliseconds;
+    await (better ? here : there).network.release();
+    if (better) [her, backend] = [there.network, "webgpu"];
+  }
   // The same graph, never at school: random weights as timm draws them, normal with a variance of 2 / fan-out, and
   // BatchNorm as it begins, which changes nothing but divides by the root of 1 + eps.
   function blank(seed) {
@@ -67,11 +101,11 @@
     }
     return made;
   }
-  // What comes out of the last stage for RGB bytes, (size, size, 3): maps, (features, places).
-  async function maps(pixels, network) {
-    const { size } = told, planes = new Uint8Array(pixels.length);
+  // What comes out of the last stage for RGB, (size, size, 3): maps, (features, places). She scales the numbers herself.
+  async function maps(pixels, network, size = told.size) {
+    const planes = new Float32Array(pixels.length);
     for (let i = 0; i < size * size; i++) for (let colour = 0; colour < 3; colour++) planes[colour * size * size + i] = pixels[3 * i + colour];
-    const images = new ort.Tensor("uint8", planes, [1, 3, size, size]);
+    const images = new ort.Tensor("float32", planes, [1, 3, size, size]);
     const run = async () => {
       const found = (await network.run({ images }))[told.maps], made = Float32Array.from(found.data);
       found.dispose();
@@ -79,7 +113,7 @@
     };
     return (last = last.then(run, run)); // one after the other
   }
-  const look = pixels => maps(pixels, her);
+  const look = (pixels, size) => maps(pixels, her, size);
   async function lookBlank(pixels) {
     twin ??= session(blank(0));
     return learning.averaged(await maps(pixels, await twin), told.features);
@@ -90,5 +124,6 @@
     const sure = learning.predict(head, features);
     return Array.from(sure.keys()).sort((a, b) => sure[b] - sure[a]).slice(0, count).map(k => ({ word: told.words[k], sure: sure[k] }));
   }
-  window.her = { wake, look, lookBlank, words, blank, told: () => told };
+  const runsOn = () => backend === "webgpu" ? "on the graphics processor (WebGPU)" : "on one core of the processor (WebAssembly)";
+  window.her = { wake, look, lookBlank, words, blank, runsOn, compared, told: () => told };
 })();

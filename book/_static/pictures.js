@@ -111,8 +111,10 @@
     canvas.width = canvas.height = 0; // a phone frees the memory at once
     return { pixels, width, height };
   }
-  // A file that nobody has vouched for as RGB bytes, (size, size, 3). Raises DataError.
-  async function load(file, size) {
+  // All of it in a square, squeezed: lesson 4 does what one should not.
+  const squeezed = (image, size) => resample(image, size, [0, 0, image.width, image.height]);
+  // A file that nobody has vouched for as RGB bytes, {pixels, width, height}. Raises DataError.
+  async function decode(file) {
     if (!file.size) throw new DataError(`${file.name} is empty.`);
     if (file.size > MAX_BYTES) throw new DataError(`${file.name} is larger than 256 MB: save a smaller copy.`);
     let bitmap;
@@ -126,9 +128,10 @@
     const { width, height } = bitmap;
     try {
       if (width * height > MAX_PIXELS) throw new DataError(`${file.name} has ${width} × ${height} pixels, over 80 million: save a smaller copy.`);
-      return square(drawn(bitmap, width, height), size);
+      return drawn(bitmap, width, height);
     } finally { bitmap.close(); }
   }
+  const load = async (file, size) => square(await decode(file), size);
 
   // RGB bytes, (size, size, 3), on a canvas.
   function show(pixels, size, canvas = document.createElement("canvas")) {
@@ -206,5 +209,5 @@
     return join([...parts, list, little(0x06054b50, 4), little(0, 4), count, count, little(list.length, 4), little(at, 4), little(0, 2)]);
   }
 
-  window.pictures = { DataError, load, square, drawn, show, coarse, png, safetensors, zip, through };
+  window.pictures = { DataError, decode, load, square, squeezed, drawn, show, coarse, png, safetensors, zip, through };
 })();

@@ -117,7 +117,7 @@
     bar.hidden = false;
     say(`Fetching her: ${megabytes} MB, from this site, once.`);
     try {
-      await her.wake(told.scripts, share => { bar.value = share; });
+      await her.wake(told, share => { bar.value = share; });
     } catch (error) {
       asleep = null;
       throw error;
@@ -186,7 +186,7 @@
   function tell() {
     find(".seen").hidden = !ready().length;
     const usual = [...milliseconds].sort((a, b) => a - b)[milliseconds.length >> 1];
-    find(".took").textContent = `A look took her ${Math.round(usual)} milliseconds, and left ${FEATURES.toLocaleString("en")} numbers, her features. `
+    find(".took").textContent = `A look took her ${Math.round(usual)} milliseconds ${her.runsOn()}, and left ${FEATURES.toLocaleString("en")} numbers, her features. `
       + "That was all the work of a large network. It just became unnecessary: whatever learns below reads these numbers, and no picture goes through her again.";
   }
 
@@ -224,13 +224,13 @@
   async function changed() {
     const own = ++round, asked = question(), enough = asked.count >= 2;
     find(".learns").hidden = !enough;
-    for (const step of [".where", ".take-along"]) find(step).hidden = !enough || !shown.hers;
     find(".rivals").hidden = !enough || !shown.hers;
-    find(".room").hidden = !enough || !shown.twins;
+    for (const step of [".where", ".room", ".take-along"]) find(step).hidden = !enough || !shown.twins;
     if (!enough) {
       if (ready().length && !working) say("Give at least two things two pictures each, better five.");
       return;
     }
+    say(shown.hers ? "" : "She has looked. Go on below: what she sees, and your first prediction.");
     const start = performance.now();
     const products = learning.gram(asked.list.map(picture => picture.features));
     const probe = learning.linearProbe(products, asked.labels, asked.classes);
@@ -284,11 +284,11 @@
       `The better opponent, ${found[best].said}, names ${percent(scores[best].share)} rightly, she ${percent(scores.hers.share)}. ${guessed("twins", scores[best].share)}`,
       lead.clear ? "" : "Chance alone could make such a difference. Harder things, or more pictures, would tell.",
       scores.twin ? "" : "The blank twin is still looking at your pictures; her line follows.");
-    await curve(asked, found, own);
+    await curve(asked, found, own, lead.clear);
   }
 
   // Accuracy by pictures a thing: in each fold the head learns from the first 1, 2, 3 … of every thing.
-  async function curve({ labels, groups: own, count, classes }, found, mine) {
+  async function curve({ labels, groups: own, count, classes }, found, mine, clear) {
     const fold = learning.splitByGroup(labels, own, count), random = learning.generator(1), order = learning.shuffled(labels.map((_, i) => i), random);
     const split = Array.from({ length: count }, (_, held) => ({
       train: Array.from({ length: classes }, (__, k) => order.filter(i => fold[i] !== held && labels[i] === k)),
@@ -313,10 +313,11 @@
     const final = name => lines[name][lines[name].length - 1];
     const rival = Object.keys(lines).filter(name => name !== "hers").reduce((a, b) => final(b).share > final(a).share ? b : a);
     const there = lines.hers.find(point => point.share >= final(rival).share);
-    headline(find(".start"), there && there.m < most ? `A head start of ${plural(most - there.m, "picture")} of each thing` : "No head start here",
+    headline(find(".start"), there && there.m < most ? `${clear ? "A" : "Perhaps a"} head start of ${plural(most - there.m, "picture")} of each thing` : "No head start here",
       there && there.m < most
         ? `Where ${found[rival].said} ${rival === "pixels" ? "arrive" : "arrives"} with ${most} of each, ${percent(final(rival).share)}, she is with ${there.m}. Read the figure sideways: it is the distance between two lines.`
-        : `With ${most} of each, ${found[rival].said} ${rival === "pixels" ? "reach" : "reaches"} ${percent(final(rival).share)}, and she ${percent(final("hers").share)}.`);
+        : `With ${most} of each, ${found[rival].said} ${rival === "pixels" ? "reach" : "reaches"} ${percent(final(rival).share)}, and she ${percent(final("hers").share)}.`,
+      clear ? "" : "The difference above is not clear, so chance may have drawn this distance.");
   }
   function draw(lines, classes) {
     const NS = "http://www.w3.org/2000/svg", wide = find(".curve").clientWidth < 480 ? 380 : 640; // legible on a phone
@@ -568,6 +569,9 @@
       void receive(thing, key, rows.map(({ jpeg, group }) => ({ jpeg, group: `ours ${group}`, name: `ours, ${name}` })));
     }
   }
+
+  // What falls beside a box would take the browser to that file, and everything here would be lost.
+  for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault());
 
   addThing();
   addThing();

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 SITE = Path(__file__).parents[2] / "_build" / "html"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"),
+    "--use-fake-device-for-media-stream",  # a camera, for pages that may ask for one
+]
 
 
 class _Quiet(SimpleHTTPRequestHandler):
