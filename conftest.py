@@ -53,7 +53,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """--dist loadfile, with our groups in the place of files, in our order."""
+    """--dist loadfile, with our groups in the place of files, in our order.
+
+    The marks of xdist's own loadgroup are lost under pytest 9.2, which makes a test's id anew each time it is asked.
+    """
     if config.option.dist != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling

@@ -43,9 +43,11 @@ def one_a_test(found: list[Wrong]) -> list[Wrong]:
 
 WRONG = {name: one_a_test(mistakes(name)) for name in SOURCES}
 THOROUGH = bool(os.environ.get("THOROUGH"))
-# What takes minutes by its nature waits for THOROUGH=1: mistakes in assignments that train a network for each anew,
-TRAINED = {"capstone", "frozen", "rates", "unfreezing"}
-# empty notebooks of all assignments but one, and malice beyond one of each kind.
+# What takes minutes by its nature waits for THOROUGH=1: assignments other than the first,
+OTHERS = SOURCES.keys() - {"stages"}
+# mistakes in those that train a network for each anew,
+TRAINED = OTHERS - {"choosing"}
+# and malice beyond one of each kind.
 EVERYDAY = {
     *("test edited", "comparison replaced", "reads the solution", "network", "kernel killed"),
     *("metadata and ids lost", "words deleted", "a bracket not closed", "no cell left", "other kernel"),
@@ -123,24 +125,27 @@ def printed(course: Path, student: str, assignment: str = "stages") -> str:
 
 
 @pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course folder with every assignment released."""
-    course = tmp_path_factory.mktemp("class") / "course"
-    run("release", course, "--variant", str(VARIANT))
-    return course
-
-
-@pytest.fixture(scope="session")
-def class_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The graded course folder of a class with one assignment, which was answered fully and not at all."""
+def released(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The course folder of a class with one assignment."""
 
     @functools.cache
     def course_of(name: str) -> Path:
         course = tmp_path_factory.mktemp(name) / "course"
         run("release", course, "--variant", str(VARIANT), name)
+        return course
+
+    return course_of
+
+
+@pytest.fixture(scope="session")
+def class_of(released: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Such a folder, graded: the assignment was answered fully and not at all."""
+
+    @functools.cache
+    def course_of(name: str) -> Path:
+        course = released(name)
         hand_in(course, "full", name, answered(course, name))
-        if THOROUGH or name == "stages":
-            hand_in(course, "empty", name, (course / "release" / name / f"{name}.ipynb").read_text())
+        hand_in(course, "empty", name, (course / "release" / name / f"{name}.ipynb").read_text())
         run("grade", course)
         return course
 
@@ -172,13 +177,13 @@ def graded(class_of: Callable[[str], Path]) -> Path:
     return course
 
 
-def test_a_release_has_no_solution_and_no_hidden_test_left(released: Path) -> None:
-    for name, source in SOURCES.items():
-        notebook = nbformat.read(released / "release" / name / f"{name}.ipynb", 4)
-        assert not left_in(notebook, nbformat.read(source, 4))
-        text = "\n".join(cell.source for cell in notebook.cells)
-        assert "NotImplementedError" in text
-        assert f"VARIANT = {VARIANT}" in text
+@pytest.mark.parametrize("name", in_time(SOURCES, slow=OTHERS))
+def test_a_release_has_no_solution_and_no_hidden_test_left(name: str, released: Callable[[str], Path]) -> None:
+    notebook = nbformat.read(released(name) / "release" / name / f"{name}.ipynb", 4)
+    assert not left_in(notebook, nbformat.read(SOURCES[name], 4))
+    text = "\n".join(cell.source for cell in notebook.cells)
+    assert "NotImplementedError" in text
+    assert f"VARIANT = {VARIANT}" in text
 
 
 def test_the_scan_finds_a_solution_that_was_left() -> None:
@@ -198,7 +203,7 @@ def test_an_assignment_has_100_points_and_says_its_minutes(name: str) -> None:
 
 
 @shut_in
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", in_time(SOURCES, slow=OTHERS))
 def test_the_full_solution_earns_every_automatic_point(name: str, class_of: Callable[[str], Path]) -> None:
     line = report(class_of(name))["full", name]
     by_hand = sum(
@@ -210,7 +215,7 @@ def test_the_full_solution_earns_every_automatic_point(name: str, class_of: Call
 
 
 @shut_in
-@pytest.mark.parametrize("name", in_time(SOURCES, slow=SOURCES.keys() - {"stages"}))
+@pytest.mark.parametrize("name", in_time(SOURCES, slow=OTHERS))
 def test_an_empty_release_earns_nothing(name: str, class_of: Callable[[str], Path]) -> None:
     line = report(class_of(name))["empty", name]
     assert (line["status"], float(line["points"]), line["by_hand"]) == ("graded", 0, "0")
@@ -591,7 +596,10 @@ def test_points_given_by_hand_arrive_in_the_lists_and_in_the_feedback(graded: Pa
     assert page.read_text() != before
 
 
-def test_an_assignment_goes_out_and_comes_back_through_the_exchange(released: Path, tmp_path: Path) -> None:
+def test_an_assignment_goes_out_and_comes_back_through_the_exchange(
+    released: Callable[[str], Path], tmp_path: Path
+) -> None:
+    course = released("stages")
     exchange, home = tmp_path / "exchange", tmp_path / "ada"
     exchange.mkdir(mode=0o777)
     exchange.chmod(0o777)
@@ -604,13 +612,13 @@ def test_an_assignment_goes_out_and_comes_back_through_the_exchange(released: Pa
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
-    nbgrader(released, "release_assignment", "stages")
+    nbgrader(course, "release_assignment", "stages")
     nbgrader(home, "fetch_assignment", "stages")
     notebook = home / "stages" / "stages.ipynb"
-    assert notebook.read_bytes() == (released / "release" / "stages" / "stages.ipynb").read_bytes()
+    assert notebook.read_bytes() == (course / "release" / "stages" / "stages.ipynb").read_bytes()
     nbgrader(home, "submit", "stages")
     collected = tmp_path / "collected"
-    nbgrader(released, "collect", "stages", f"--CourseDirectory.submitted_directory={collected}")
+    nbgrader(course, "collect", "stages", f"--CourseDirectory.submitted_directory={collected}")
     assert [path.name for path in collected.glob("*/stages/*.ipynb")] == ["stages.ipynb"]
 
 
