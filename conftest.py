@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """--dist loadfile, with our groups in the place of files, in our order.
 
-    The marks of xdist's own loadgroup are lost under pytest 9.2, which makes a test's id anew each time it is asked.
+    xdist's own loadgroup would ignore its marks: it writes them into `_nodeid`, which pytest 9.2 no longer reads.
     """
     if config.option.dist != "loadfile":
         return None
