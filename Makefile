@@ -29,7 +29,7 @@ book: $(READY)  ## execute the lessons and build the website (nothing that has n
 test: $(READY)  ## the package, the site if it is built, the coursework, every lesson; THOROUGH=1 adds what takes longest
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-quick: $(READY)  ## a first answer within a minute: the tests that are not in tests/seconds.tsv
+test-quick: $(READY)  ## a first answer in about a minute: what needs neither a second nor a browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --quick tests
 
 lab: $(READY)  ## JupyterLab, opened on the first lesson

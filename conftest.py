@@ -31,15 +31,22 @@ def on_record(item: pytest.Item) -> set[str]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """--quick."""
-    parser.addoption("--quick", action="store_true", help="leave out the tests that are in tests/seconds.tsv")
+    told = "leave out the tests that are in tests/seconds.tsv, wait for THOROUGH or need a browser"
+    parser.addoption("--quick", action="store_true", help=told)
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Whether --quick leaves a test out."""
+    return bool(
+        on_record(item) or item.get_closest_marker("thorough") or "browser" in getattr(item, "fixturenames", ())
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow tests wait; the longest group comes first, so that no process runs out of work long before another."""
     if config.option.quick:
-        slow = {item for item in items if on_record(item) or item.get_closest_marker("thorough")}
-        config.hook.pytest_deselected(items=list(slow))
-        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=[item for item in items if is_slow(item)])
+        items[:] = [item for item in items if not is_slow(item)]
     long: dict[str, set[str]] = {}
     for item in items:
         found = long.setdefault(group_of(item.nodeid), set())
