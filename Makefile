@@ -92,8 +92,8 @@ ifeq ($(TORCH),cpu)
 	$(PIP) --timeout 15 --retries 1 $$(grep '^torch' requirements.txt) --index-url $(CPU_WHEELS) || \
 	  echo "PyTorch for the processor cannot be had there. PyPI's follows; on Linux it brings 5 GB of CUDA libraries."
 else
-	@echo "Installing into .venv, once: the packages of requirements.txt from PyPI. On Linux, PyTorch brings 5 GB of"
-	@echo "CUDA libraries; to do without them, stop with Ctrl-C and say: make TORCH=cpu $(MAKECMDGOALS)"
+	@echo "Installing into .venv, once: the packages of requirements.txt from PyPI (about 2 GB on disk). On Linux, PyTorch"
+	@echo "brings 5 GB of CUDA libraries more; to do without, stop with Ctrl-C and say: make TORCH=cpu $(MAKECMDGOALS)"
 endif
 	$(PIP) -r requirements.txt
 	$(PIP) --no-deps --no-build-isolation -e .

@@ -96,8 +96,6 @@ def test_whoever_cannot_know_what_changed_tries_everything(clone: Path, tmp_path
     assert not decide(clone)[0] and not decide(clone, LANDED="HEAD~1")[0]
     assert "is not here" in decide(clone, LANDED="f" * 40)[1]
     assert "is set" in decide(clone, THOROUGH="1")[1]
-    git(clone, "checkout", "-q", "-b", "other")
-    git(clone, "branch", "-q", "-D", "main")
     git(clone, "remote", "remove", "origin")
     assert "no main branch" in decide(clone)[1]
     shutil.rmtree(clone / ".git")
