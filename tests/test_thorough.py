@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BASH = shutil.which("bash")
+by_bash = pytest.mark.skipif(os.name == "nt" or not BASH or not shutil.which("git"), reason="needs bash and git")
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def remove(clone: Path) -> None:
     (clone / "transferlib" / "model.py").rename(clone / "book" / "model.md")
 
 
-@pytest.mark.skipif(not BASH or not shutil.which("git"), reason="needs bash and git")
+@by_bash
 @pytest.mark.parametrize("committed", [True, False])
 @pytest.mark.parametrize(
     ("change", "everything", "told"),
@@ -88,7 +89,7 @@ def test_only_prose_lets_ci_leave_out_what_is_slow(
     assert decided == everything and told in why
 
 
-@pytest.mark.skipif(not BASH or not shutil.which("git"), reason="needs bash and git")
+@by_bash
 def test_whoever_cannot_know_what_changed_tries_everything(clone: Path, tmp_path: Path) -> None:
     assert decide(clone)[0]  # nothing differs: it has landed, and who knows since when
     write("README.md")(clone)
