@@ -5,11 +5,17 @@ BENCH := .venv-bench/bin
 READY := .venv/.ready
 COURSE ?= course
 VARIANT ?= 0
+# Which PyTorch: without an NVIDIA card, Linux takes the build for the processor, which is gigabytes smaller.
+# Say TORCH=pypi or TORCH=cpu to choose.
+NVIDIA := $(wildcard /dev/nvidia0 /dev/nvidiactl /dev/dxg)
+TORCH ?= $(if $(filter Linux,$(shell uname -s)),$(if $(NVIDIA),pypi,cpu),pypi)
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 # A waiting thread sleeps: otherwise it takes the core from whoever it waits for.
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help replicate book test lab serve zip pdf release grade bench check format clean
+.PHONY: help replicate book test test-quick lab serve zip pdf release grade bench check format clean
 
 help:  ## this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS='	' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -20,8 +26,11 @@ book: $(READY)  ## execute the lessons and build the website (nothing that has n
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@echo "Or run: make serve"
 
-test: $(READY)  ## all tests of the package, of the site if it is built, and every lesson
+test: $(READY)  ## the package, the site if it is built, the coursework, every lesson; THOROUGH=1 adds what takes longest
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-quick: $(READY)  ## a first answer in about a minute: what needs neither a second nor a browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile --quick tests
 
 lab: $(READY)  ## JupyterLab, opened on the first lesson
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/lessons/01_the_specialist.ipynb
@@ -76,6 +85,16 @@ $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+ifeq ($(TORCH),cpu)
+	@echo "Installing into .venv, once: first PyTorch for the processor from $(CPU_WHEELS) (about 0.2 GB;"
+	@echo "no NVIDIA card was found here: make TORCH=pypi takes the build with 5 GB of CUDA libraries instead),"
+	@echo "then the other packages of requirements.txt from PyPI (about 2 GB on disk)."
+	$(PIP) --timeout 15 --retries 1 $$(grep '^torch' requirements.txt) --index-url $(CPU_WHEELS) || \
+	  echo "PyTorch for the processor cannot be had there. PyPI's follows; on Linux it brings 5 GB of CUDA libraries."
+else
+	@echo "Installing into .venv, once: the packages of requirements.txt from PyPI (about 2 GB on disk). On Linux, PyTorch"
+	@echo "brings 5 GB of CUDA libraries more; to do without, stop with Ctrl-C and say: make TORCH=cpu $(MAKECMDGOALS)"
+endif
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

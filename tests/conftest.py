@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Hypothesis would call an example that takes 200 ms a failure: on a busy machine any may.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several processes only wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -226,6 +226,7 @@ def test_patients_on_both_sides_are_found_from_the_terminal(tmp_path: Path, caps
     assert "finds no id in" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="links as on POSIX")
 def test_twenty_thousand_entries_in_one_class_keep_no_images_and_give_a_short_report(
     clean: Path, monkeypatch: pytest.MonkeyPatch

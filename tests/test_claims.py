@@ -164,6 +164,7 @@ def test_no_lesson_has_a_rule_of_its_own_for_what_is_clear():
             assert lesson.stem == taught or not any(rule in source for rule in own), source
 
 
+@pytest.mark.thorough
 def test_the_tests_of_the_lessons_tell_what_fell_and_fail_if_it_is_too_much(tmp_path):
     (tmp_path / "conftest.py").write_text((ROOT / "lessons" / "conftest.py").read_text())
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --nbval-lax --nbval-current-env\n")

@@ -12,11 +12,12 @@ import socketserver
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import nbformat
 import pytest
+from _pytest.mark import ParameterSet
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from submissions import Wrong, mistakes
@@ -30,17 +31,29 @@ SOURCES = {path.parent.name: path for path in sorted(FOLDER.glob("source/*/*.ipy
 
 
 def one_a_test(found: list[Wrong]) -> list[Wrong]:
-    """Of the typical mistakes the first for each test cell; with THOROUGH=1 in the environment all of them."""
+    """Of the typical mistakes the first for each test cell; with THOROUGH=all in the environment every one."""
     seen: set[str] = set()
     few = []
     for wrong in found:
-        if os.environ.get("THOROUGH") or not wrong.loses <= seen:
+        if os.environ.get("THOROUGH") == "all" or not wrong.loses <= seen:
             few.append(wrong)
             seen |= wrong.loses
     return few
 
 
 WRONG = {name: one_a_test(mistakes(name)) for name in SOURCES}
+THOROUGH = bool(os.environ.get("THOROUGH"))
+# What takes minutes by its nature waits for THOROUGH=1: assignments other than the first,
+OTHERS = SOURCES.keys() - {"stages"}
+# mistakes in those that train a network for each anew,
+TRAINED = OTHERS - {"choosing"}
+# and malice beyond one of each kind.
+EVERYDAY = {
+    *("test edited", "comparison replaced", "reads the solution", "network", "kernel killed"),
+    *("metadata and ids lost", "words deleted", "a bracket not closed", "no cell left", "other kernel"),
+    "not a notebook",
+}
+MALICE = {student: hostile for student, hostile in HOSTILE.items() if THOROUGH or student in EVERYDAY}
 VARIANT = 2027
 # Enough many times over for the cells of the first assignment, which is the one that is answered with malice.
 LIMITS = "c.Run.timeout = 30\nc.Run.notebook_seconds = 150\n"
@@ -53,6 +66,11 @@ from sandbox import CPU_SECONDS, MEMORY, obstacle  # noqa: E402
 
 OBSTACLE = obstacle()
 shut_in = pytest.mark.skipif(bool(OBSTACLE), reason=OBSTACLE)
+
+
+def in_time(names: Iterable[str], slow: Collection[str]) -> list[ParameterSet]:
+    """The parameters of a test, the slow ones marked: they wait for THOROUGH=1."""
+    return [pytest.param(name, marks=[pytest.mark.thorough] if name in slow else []) for name in names]
 
 
 def run(what: str, course: Path, *words: str) -> str:
@@ -107,45 +125,65 @@ def printed(course: Path, student: str, assignment: str = "stages") -> str:
 
 
 @pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course folder with every assignment released."""
-    course = tmp_path_factory.mktemp("class") / "course"
-    run("release", course, "--variant", str(VARIANT))
-    return course
+def released(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The course folder of a class with one assignment."""
+
+    @functools.cache
+    def course_of(name: str) -> Path:
+        course = tmp_path_factory.mktemp(name) / "course"
+        run("release", course, "--variant", str(VARIANT), name)
+        return course
+
+    return course_of
 
 
 @pytest.fixture(scope="session")
-def graded(released: Path) -> Path:
-    """Every assignment answered fully and not at all; then the first one with malice too, under tighter limits."""
-    for name in SOURCES:
-        hand_in(released, "full", name, answered(released, name))
-        hand_in(released, "empty", name, (released / "release" / name / f"{name}.ipynb").read_text())
-    run("grade", released)
-    with (released / "nbgrader_config.py").open("a") as file:
+def class_of(released: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Such a folder, graded: the assignment was answered fully and not at all."""
+
+    @functools.cache
+    def course_of(name: str) -> Path:
+        course = released(name)
+        hand_in(course, "full", name, answered(course, name))
+        hand_in(course, "empty", name, (course / "release" / name / f"{name}.ipynb").read_text())
+        run("grade", course)
+        return course
+
+    return course_of
+
+
+@pytest.fixture(scope="session")
+def graded(class_of: Callable[[str], Path]) -> Path:
+    """The class of the first assignment, with malice too and a second assignment, under tighter limits."""
+    course = class_of("stages")
+    if THOROUGH:
+        run("release", course, "--variant", str(VARIANT), "rates")
+        hand_in(course, "empty", "rates", (course / "release" / "rates" / "rates.ipynb").read_text())
+    with (course / "nbgrader_config.py").open("a") as file:
         file.write(LIMITS)
     with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
-        for student, hostile in HOSTILE.items():
-            notebook = answered(released, "stages")
+        for student, hostile in MALICE.items():
+            notebook = answered(course, "stages")
             broken = hostile.change(notebook)
             for cell in notebook.cells:
-                for word, meant in {"COURSE": released, "SOURCES": FOLDER, "PORT": server.server_address[1]}.items():
+                for word, meant in {"COURSE": course, "SOURCES": FOLDER, "PORT": server.server_address[1]}.items():
                     cell.source = cell.source.replace(word, str(meant))
-            hand_in(released, student, "stages", broken or notebook)
-        hand_in(released, "missing", "stages", "").rename(released / "submitted" / "missing" / "stages" / "essay.docx")
-        hand_in(released, "linked", "stages", answered(released, "stages"))
-        (released / "submitted" / "linked" / "stages" / "loot").symlink_to(released / "gradebook.db")
-        said = run("grade", released)
+            hand_in(course, student, "stages", broken or notebook)
+        hand_in(course, "missing", "stages", "").rename(course / "submitted" / "missing" / "stages" / "essay.docx")
+        hand_in(course, "linked", "stages", answered(course, "stages"))
+        (course / "submitted" / "linked" / "stages" / "loot").symlink_to(course / "gradebook.db")
+        said = run("grade", course)
     assert " refused" in said
-    return released
+    return course
 
 
-def test_a_release_has_no_solution_and_no_hidden_test_left(released: Path) -> None:
-    for name, source in SOURCES.items():
-        notebook = nbformat.read(released / "release" / name / f"{name}.ipynb", 4)
-        assert not left_in(notebook, nbformat.read(source, 4))
-        text = "\n".join(cell.source for cell in notebook.cells)
-        assert "NotImplementedError" in text
-        assert f"VARIANT = {VARIANT}" in text
+@pytest.mark.parametrize("name", in_time(SOURCES, slow=OTHERS))
+def test_a_release_has_no_solution_and_no_hidden_test_left(name: str, released: Callable[[str], Path]) -> None:
+    notebook = nbformat.read(released(name) / "release" / name / f"{name}.ipynb", 4)
+    assert not left_in(notebook, nbformat.read(SOURCES[name], 4))
+    text = "\n".join(cell.source for cell in notebook.cells)
+    assert "NotImplementedError" in text
+    assert f"VARIANT = {VARIANT}" in text
 
 
 def test_the_scan_finds_a_solution_that_was_left() -> None:
@@ -165,9 +203,9 @@ def test_an_assignment_has_100_points_and_says_its_minutes(name: str) -> None:
 
 
 @shut_in
-@pytest.mark.parametrize("name", SOURCES)
-def test_the_full_solution_earns_every_automatic_point(name: str, graded: Path) -> None:
-    line = report(graded)["full", name]
+@pytest.mark.parametrize("name", in_time(SOURCES, slow=OTHERS))
+def test_the_full_solution_earns_every_automatic_point(name: str, class_of: Callable[[str], Path]) -> None:
+    line = report(class_of(name))["full", name]
     by_hand = sum(
         cell.metadata.nbgrader.points
         for cell in nbformat.read(SOURCES[name], 4).cells
@@ -177,14 +215,14 @@ def test_the_full_solution_earns_every_automatic_point(name: str, graded: Path) 
 
 
 @shut_in
-@pytest.mark.parametrize("name", SOURCES)
-def test_an_empty_release_earns_nothing(name: str, graded: Path) -> None:
-    line = report(graded)["empty", name]
+@pytest.mark.parametrize("name", in_time(SOURCES, slow=OTHERS))
+def test_an_empty_release_earns_nothing(name: str, class_of: Callable[[str], Path]) -> None:
+    line = report(class_of(name))["empty", name]
     assert (line["status"], float(line["points"]), line["by_hand"]) == ("graded", 0, "0")
 
 
 @shut_in
-@pytest.mark.parametrize("student", HOSTILE)
+@pytest.mark.parametrize("student", in_time(HOSTILE, slow=HOSTILE.keys() - EVERYDAY))
 def test_a_hostile_submission_loses_what_it_should_and_is_reported(student: str, graded: Path) -> None:
     hostile, line = HOSTILE[student], report(graded)[student, "stages"]
     assert line["status"] == ("refused" if hostile.refused else "graded")
@@ -213,7 +251,11 @@ def attempts() -> Callable[[str], list[dict[str, tuple[str, bool]]]]:
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [pytest.param(n, i, id=f"{n}: {wrong.name}") for n, found in WRONG.items() for i, wrong in enumerate(found)],
+    [
+        pytest.param(n, i, id=f"{n}: {wrong.name}", marks=[pytest.mark.thorough] if n in TRAINED else [])
+        for n, found in WRONG.items()
+        for i, wrong in enumerate(found)
+    ],
 )
 def test_a_typical_mistake_loses_exactly_its_points_and_is_told_why(
     name: str, number: int, attempts: Callable[[str], list[dict[str, tuple[str, bool]]]]
@@ -428,7 +470,7 @@ def test_words_that_are_missing_or_stood_in_a_cell_without_marks_wait_to_be_read
 def test_nothing_of_the_course_was_harmed(graded: Path) -> None:
     assert all(path.exists() for path in SOURCES.values())
     assert (graded / "gradebook.db").exists()
-    assert len(list(graded.glob("submitted/*/*"))) == 2 * len(SOURCES) + len(HOSTILE) + 2
+    assert len(list(graded.glob("submitted/*/*"))) == 2 + THOROUGH + len(MALICE) + 2
 
 
 @shut_in
@@ -464,6 +506,7 @@ def test_grading_again_repeats_nothing_and_a_new_submission_is_graded_anew(grade
         path.write_text(kept)
 
 
+@pytest.mark.thorough
 @shut_in
 def test_graded_one_at_a_time_the_report_still_has_every_submission_and_stray_files_are_named(graded: Path) -> None:
     before = report(graded)
@@ -474,14 +517,14 @@ def test_graded_one_at_a_time_the_report_still_has_every_submission_and_stray_fi
     finally:
         stray.unlink()
     assert "ada_stages.ipynb is left out: put it at" in said
-    assert "full rates: graded before" in said
+    assert "empty rates: graded before" in said
     assert report(graded) == before
 
 
 @shut_in
 @pytest.mark.parametrize("kernel", [(), ("--ExecutePreprocessor.kernel_name=python3",)])
 def test_nbgrader_alone_runs_no_submission_for_nothing_would_shut_it_in(
-    released: Path, tmp_path: Path, kernel: tuple[str, ...]
+    tmp_path: Path, kernel: tuple[str, ...]
 ) -> None:
     course, escaped = tmp_path / "course", tmp_path / "escaped"
     run("release", course, "stages")
@@ -512,8 +555,9 @@ def test_a_submission_that_is_refused_no_longer_has_the_points_of_the_one_before
         path.write_text(kept)
 
 
+@pytest.mark.thorough
 @shut_in
-def test_grading_that_is_killed_goes_on_where_it_stopped(released: Path, tmp_path: Path) -> None:
+def test_grading_that_is_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     course = tmp_path / "course"
     run("release", course, "stages")
     for student in ("ada", "ben", "cem"):
@@ -538,7 +582,7 @@ def test_grading_that_is_killed_goes_on_where_it_stopped(released: Path, tmp_pat
 
 @shut_in
 def test_points_given_by_hand_arrive_in_the_lists_and_in_the_feedback(graded: Path) -> None:
-    name = next(iter(SOURCES))
+    name = "stages"
     page = graded / "feedback" / "full" / name / f"{name}.html"
     before, automatic = page.read_text(), float(report(graded)["full", name]["points"])
     with Gradebook(f"sqlite:///{graded}/gradebook.db") as gradebook:
@@ -552,7 +596,10 @@ def test_points_given_by_hand_arrive_in_the_lists_and_in_the_feedback(graded: Pa
     assert page.read_text() != before
 
 
-def test_an_assignment_goes_out_and_comes_back_through_the_exchange(released: Path, tmp_path: Path) -> None:
+def test_an_assignment_goes_out_and_comes_back_through_the_exchange(
+    released: Callable[[str], Path], tmp_path: Path
+) -> None:
+    course = released("stages")
     exchange, home = tmp_path / "exchange", tmp_path / "ada"
     exchange.mkdir(mode=0o777)
     exchange.chmod(0o777)
@@ -565,13 +612,13 @@ def test_an_assignment_goes_out_and_comes_back_through_the_exchange(released: Pa
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
-    nbgrader(released, "release_assignment", "stages")
+    nbgrader(course, "release_assignment", "stages")
     nbgrader(home, "fetch_assignment", "stages")
     notebook = home / "stages" / "stages.ipynb"
-    assert notebook.read_bytes() == (released / "release" / "stages" / "stages.ipynb").read_bytes()
+    assert notebook.read_bytes() == (course / "release" / "stages" / "stages.ipynb").read_bytes()
     nbgrader(home, "submit", "stages")
     collected = tmp_path / "collected"
-    nbgrader(released, "collect", "stages", f"--CourseDirectory.submitted_directory={collected}")
+    nbgrader(course, "collect", "stages", f"--CourseDirectory.submitted_directory={collected}")
     assert [path.name for path in collected.glob("*/stages/*.ipynb")] == ["stages.ipynb"]
 
 

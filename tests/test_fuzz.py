@@ -18,7 +18,7 @@ from PIL import Image
 import transferlib as tl
 from transferlib.cli import main
 
-THOROUGH = bool(os.environ.get("THOROUGH"))
+THOROUGH = os.environ.get("THOROUGH") == "all"
 QUICK = ["--strategy", "from-scratch", "--backbone", "small_cnn", "--image-size", "32", "--epochs", "1"]
 NAMES = [
     *("ant", "bee", "Ant", "K\u00e4fer", "Ka\u0308fer", "\u868f\u8681", "\u0633\u064a\u0627\u0631\u0629", "\U0001f41d"),

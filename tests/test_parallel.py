@@ -117,6 +117,7 @@ def test_shared_batchnorm_on_one_process_is_batchnorm(monkeypatch):
     assert torch.allclose(*gradients, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_command_line_in_two_processes_writes_once_and_what_one_process_writes(tmp_path):
     split = stripe_splits(30).train
     for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):

@@ -146,6 +146,7 @@ def killed_run(folder, ready):
 LONG = tl.progressive_unfreezing(60, steps=5)
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_killed_twenty_times_ends_with_the_same_weights(tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

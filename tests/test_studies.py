@@ -88,6 +88,7 @@ print(tl.TransferModel("efficientnet_lite0", 3, seed=0).features(torch.zeros(1, 
 """
 
 
+@pytest.mark.thorough
 def test_a_shift_draws_every_source_every_head_and_every_order_anew_and_leaves_the_weights(replicate):
     def lines(*code: str) -> list[str]:
         return subprocess.run(

@@ -42,6 +42,7 @@ def build(tmp_path):
     return build
 
 
+@pytest.mark.thorough
 def test_a_broken_invariant_fails_every_build_until_it_is_mended_and_the_last_lines_say_where(build):
     broken = ("import transferlib as tl", "# Check: counts\nassert 2 == 1, 'two is one'")
     for sources in (broken, ()):  # the second build finds nothing changed, and still fails
@@ -61,6 +62,7 @@ def test_a_crash_names_the_cell_and_how_to_look_at_it(build):
     assert said.strip().splitlines()[-1].strip().startswith("Open the lesson with `make lab`")
 
 
+@pytest.mark.thorough
 def test_a_fallen_claim_is_told_and_too_many_fail_the_build(build):
     cell = 'tl.claim("k{0}", "always", "Sentence {0}.", tl.above({1}, 0.5))'
     code, said = build("import transferlib as tl", *(cell.format(i, float(i > 0)) for i in range(6)))
