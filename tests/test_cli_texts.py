@@ -80,7 +80,7 @@ def test_evaluate_refuses_a_class_that_the_model_does_not_know(place, tmp_path, 
     path = tmp_path / "new.csv"
     path.write_text("door,said\nskin,itchy\n", encoding="utf-8")
     assert main(["evaluate", str(place / "run"), str(path)]) == 1
-    assert "does not know: 'skin'. It knows bones, nights." in capsys.readouterr().err
+    assert "does not know: 'skin'. It knows 'bones'; 'nights'." in capsys.readouterr().err
 
 
 def test_predict_takes_a_table_a_file_of_lines_and_a_text_and_tells_where_each_stood(place, tmp_path, capsys):

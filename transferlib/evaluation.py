@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
@@ -32,6 +33,7 @@ def predict(model: TransferModel, inputs: Tensor, batch_size: int = 32) -> Tenso
     >>> tl.predict(tl.TransferModel("small_cnn", 10, pretrained=False), images).shape
     torch.Size([10, 10])
     """
+    inputs = torch.as_tensor(inputs)  # arrays too
     with evaluating(model):
         logits = batched(lambda batch: model(batch.to(model.device)).float().cpu(), inputs, batch_size)
     return logits.softmax(1)
@@ -222,15 +224,12 @@ def score(
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     shape = probabilities.shape
     if not len(labels) or len(shape) != 2 or shape[0] != len(labels):
-        raise DataError(
-            f"probabilities of shape {shape} for {len(labels)} labels: give one row a label, one label or more."
-        )
+        found = f"probabilities of shape {shape} for {len(labels)} labels"
+        raise DataError(f"{found}: give one row a label, one label or more.")
     k = shape[1]
     if not (labels.min() >= 0 and labels.max() < k):
-        raise DataError(
-            f"the labels reach from {labels.min()} to {labels.max()}, but there are {k} outputs: score a model on the "
-            "classes that it was trained for."
-        )
+        found = f"the labels reach from {labels.min()} to {labels.max()}, but there are {k} outputs"
+        raise DataError(f"{found}: score a model on the classes that it was trained for.")
     if classes is not None and len(classes) != k:
         raise DataError(f"{len(classes)} class names for {k} probabilities a row: they must match.")
     calls = probabilities.argmax(1)

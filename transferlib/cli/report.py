@@ -47,19 +47,19 @@ def to_json(value: Any) -> str:
 def picture(path: Path, size: tuple[float, float] = (6.4, 4.4), dpi: int = 120) -> Iterator[Axes]:
     """Axes to draw on. The picture is then written, whole or not at all, in the format that the name ends with."""
     figure, kind = Figure(size, layout="constrained"), path.suffix[1:].lower() or "png"
-    if kind not in ("png", "pdf", "svg", "jpg", "jpeg"):
-        raise TransferError(f"{path}: the name of a picture ends with .png, .pdf, .svg or .jpg, not .{kind}.")
-    made = {"Software": MARK} if kind == "png" else {"Creator": MARK} if kind in ("pdf", "svg") else None
+    if kind not in ("png", "pdf", "svg"):  # what has room for the mark
+        raise TransferError(f"{path}: the name of a picture ends with .png, .pdf or .svg, not .{kind}.")
+    made = {"Software" if kind == "png" else "Creator": MARK}
     yield figure.subplots()
     content = io.BytesIO()
     with warnings.catch_warnings(record=True) as said, waiting(f"drawing {path.name}"):
         warnings.simplefilter("always")
         figure.savefig(content, dpi=dpi, format=kind, metadata=made)
-    lacking = [warning for warning in said if "missing from font" in str(warning.message)]
-    if lacking:
+    others = [warning.message for warning in said if "missing from font" not in str(warning.message)]
+    if len(others) < len(said):
         log.warning("%s: letters of the names that its font lacks are drawn as boxes", path.name)
-    for warning in (warning for warning in said if warning not in lacking):
-        warnings.warn(warning.message, stacklevel=2)
+    for message in others:
+        warnings.warn(message, stacklevel=2)
     write_whole(path, content.getvalue())
 
 

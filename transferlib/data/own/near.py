@@ -14,8 +14,8 @@ from scipy.cluster.hierarchy import DisjointSet
 from scipy.fft import dct
 from scipy.ndimage import uniform_filter1d
 
-from transferlib.data.own.clean import by_key
 from transferlib.data.own.images import THUMB
+from transferlib.data.own.names import by_key
 from transferlib.data.own.scan import Item
 from transferlib.files.waiting import each
 
