@@ -406,7 +406,7 @@ def test_unfit_group_rules_are_refused(tmp_path: Path) -> None:
     for rule, word in (
         (r"(P\d+)", "finds no id"),
         (r"(\d*)", "finds no id"),
-        (r"(p)ng", "in every name"),
+        (r"(jp)g", "in every name"),
         (r"ant\d", "brackets"),
         ("(", "regular expression"),
     ):
@@ -442,7 +442,7 @@ def test_the_path_of_the_test_part_itself_is_read_whole_with_a_warning(tmp_path:
 
 def test_a_class_is_no_folder_to_score(tmp_path: Path) -> None:
     tree(tmp_path, 3)
-    with pytest.raises(DataError, match="holds 3 files but no class folder with images. Sort them"):
+    with pytest.raises(DataError, match=r"holds 3 files but no class folder with images. Sort them"):
         labelled_split(tmp_path / "ant", ("ant", "bee"), image_size=8)
 
 

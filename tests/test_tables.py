@@ -258,7 +258,7 @@ def test_evaluation_leaves_out_what_training_left_out(tmp_path):
     path = tmp_path / "rare.csv"
     path.write_text(written([*ROWS, ("rare", "once")]), encoding="utf-8")
     classes = ("billing", "late", "praise")
-    with pytest.raises(DataError, match="1 class that the model does not know: 'rare'. It knows 'billing'"):
+    with pytest.raises(DataError, match=r"1 class that the model does not know: 'rare'. It knows 'billing'"):
         labelled_texts(path, classes, text="text", label="label")
     with pytest.warns(UserWarning, match="left out 1 class that the model does not know"):
         assert len(labelled_texts(path, classes, text="text", label="label", on_bad="skip")) == len(ROWS)

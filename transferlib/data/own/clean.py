@@ -173,19 +173,12 @@ def _too_few(found: Scan, counts: Counter[tuple[str, str]], name: str) -> str:
     return f"{name!r} has {' and '.join(said)}"
 
 
-def nothing_in(found: Scan) -> str:
-    """What to do about a folder without an image in a class folder."""
-    loose = list(found.ignored.values()).count("not in a class folder")
-    seen = f"{number(loose, 'file')} but no class folder with images" if loose else "no images"
-    return f"{os.fspath(found.root)!r} holds {seen}. Sort them into one folder for each class: <folder>/<class>/*.jpg."
-
-
 def _fatal(found: Scan, names: Sequence[str], left: int) -> str:
     root = os.fspath(found.root)
     if left >= 2:
         return ""
     if not found.items:
-        return nothing_in(found)
+        return found.nothing
     if len(names) == 1:
         inner = found.root / names[0]
         hint = f" Perhaps you mean {os.fspath(inner)!r}?" if "" in found.parts and any(inner.glob("*/")) else ""

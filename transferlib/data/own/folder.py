@@ -10,17 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferlib.data.own.clean import (
-    Cleaned,
-    GroupRule,
-    clean,
-    copies,
-    group_ids,
-    id_doubt,
-    nothing_in,
-    passed_over,
-    sound,
-)
+from transferlib.data.own.clean import Cleaned, GroupRule, clean, copies, group_ids, id_doubt, passed_over, sound
 from transferlib.data.own.images import THUMB, load_image
 from transferlib.data.own.names import alike, by_key, label_of, number, some
 from transferlib.data.own.near import near_copies
@@ -112,7 +102,7 @@ def labelled_split(
     usable = [item for item in usable if item.label in numbers]
     refuse_or_warn(path, left_out, on_bad)
     if not usable:
-        raise DataError(f"{os.fspath(path)!r} holds no image that can be used." if found.items else nothing_in(found))
+        raise DataError(f"{os.fspath(path)!r} holds no image that can be used." if found.items else found.nothing)
     for remark in _remarks(usable):
         warnings.warn(f"{os.fspath(path)!r}: {remark}", stacklevel=2)
     if part in ("train", ""):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transferlib.data.own.images import SUFFIXES, THUMB, check_size, decode_image, read, thumbnail
-from transferlib.data.own.names import by_key, label_of, seen
+from transferlib.data.own.names import by_key, label_of, number, seen
 from transferlib.errors import DataError
 from transferlib.files.room import check_room
 from transferlib.files.waiting import waiting
@@ -91,6 +91,14 @@ class Scan:
     def readable(self) -> list[Item]:
         """The items that could be decoded."""
         return [item for item in self.items if not item.error]
+
+    @property
+    def nothing(self) -> str:
+        """What to do about a folder without an image in a class folder."""
+        loose = list(self.ignored.values()).count("not in a class folder")
+        held = f"{number(loose, 'file')} but no class folder with images" if loose else "no images"
+        name = os.fspath(self.root)
+        return f"{name!r} holds {held}. Sort them into one folder for each class: <folder>/<class>/*.jpg."
 
     def needs(self, part: str) -> int:
         """How many unrelated images of each class the part must hold: one for each split that comes from it."""

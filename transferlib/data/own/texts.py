@@ -99,7 +99,8 @@ def labelled_texts(
     if not rows:
         raise DataError(f"{path} holds no text that can be used: give a table with a header and one text a row.")
     warnings.warn(f"{path}: all its {len(rows)} texts are scored. {FLATTERED}", stacklevel=2)
-    return split_of(rows, np.array([places[row.label] for row in rows]), groups_of(rows), np.arange(len(rows)))
+    labels = np.array([places[row.label] for row in rows])
+    return split_of(rows, labels, groups_of(rows), np.arange(len(rows)))
 
 
 def unlabelled(name: str, column: str) -> list[dict[str, Any]]:
@@ -277,22 +278,15 @@ def _described(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def drawn(
-    rows: Sequence[Row],
-    name: str,
-    n_train: int | None,
-    n_val: int,
-    n_test: int,
-    seed: int,
-    credits: str = "",
-    notes: tuple[str, ...] = (),
+    rows: Sequence[Row], name: str, n_train: int | None, n_val: int, n_test: int, seed: int, **facts: Any
 ) -> Splits:
-    """Three splits of labelled texts, those that belong together on one side."""
+    """Three splits of labelled texts, those that belong together on one side. facts: more of `Splits`."""
     classes = tuple(sorted({row.label for row in rows}))
     places = {label: place for place, label in enumerate(classes)}
     labels, groups = np.array([places[row.label] for row in rows], dtype=np.int64), groups_of(rows)
     parts = held_out_first(labels, groups, n_train, n_val, n_test, seed=seed)
     train, val, test = (split_of(rows, labels, groups, part) for part in parts)
-    return Splits(train, val, test, classes, name, augment="none", credits=credits, notes=notes)
+    return Splits(train, val, test, classes, name, augment="none", **facts)
 
 
 def split_of(rows: Sequence[Row], labels: np.ndarray, groups: np.ndarray, part: np.ndarray) -> Split:
