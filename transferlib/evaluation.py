@@ -1,5 +1,6 @@
 """How good a model is, over a whole split, with intervals."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -163,13 +164,9 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Figures, intervals and the per-class table, ready for JSON."""
-        return {
-            "images": len(self.labels),
-            **{name: _number(value) for name, value in self.figures.items()},
-            "intervals_95": {name: tuple(map(_number, ends)) for name, ends in self.intervals.items()},
-            "confusion": self.confusion.tolist(),
-            "per_class": [{key: x if x == x else None for key, x in vars(row).items()} for row in self.per_class],
-        }
+        rows = {"confusion": self.confusion.tolist(), "per_class": [vars(row) for row in self.per_class]}
+        found = {"images": len(self.labels), **self.figures, "intervals_95": self.intervals, **rows}
+        return dict(finite(found))
 
     def __repr__(self) -> str:
         told = ", ".join(f"{metric_name(name)} {shown(value)}" for name, value in self.figures.items())
@@ -181,9 +178,9 @@ def shown(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.3f}"
 
 
-def _number(value: float) -> float | None:
-    """What JSON has a number for."""
-    return None if np.isnan(value) else value
+def finite(value: Any) -> Any:
+    """Lists, dicts and values with None for what JSON has no number for: nan and the infinities."""
+    return json.loads(json.dumps(value), parse_constant=lambda name: None)
 
 
 def metric_name(name: str) -> str:

@@ -21,7 +21,7 @@ from transferlib.check.report import plain
 from transferlib.data.own.scan import MARK
 from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
-from transferlib.evaluation import Scores
+from transferlib.evaluation import Scores, finite
 from transferlib.files.waiting import waiting
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
@@ -31,11 +31,6 @@ from transferlib.ship.card import markdown
 log = logging.getLogger(__name__)
 WRITTEN = ("README.md", "metrics.json", "curves.png", "confusion.png", "schedule.png")
 README = Path(__file__).with_name("readme.md.jinja")
-
-
-def finite(value: Any) -> Any:
-    """Lists, dicts and values with None for what JSON has no number for: nan and the infinities."""
-    return json.loads(json.dumps(value), parse_constant=lambda name: None)
 
 
 def to_json(value: Any) -> str:
@@ -68,12 +63,9 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
 
     Returns what is in metrics.json. Raises CheckpointError when the folder cannot be written.
     """
-    recorded = {
-        "run": run.to_dict(),
-        "test": scores.to_dict(),
-        "data": {"name": splits.name, "classes": splits.classes, "synthetic": splits.synthetic, "notes": splits.notes},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.platform()},
-    }
+    data = {name: getattr(splits, name) for name in ("name", "classes", "synthetic", "notes")}
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.platform()}
+    recorded = {"run": run.to_dict(), "test": scores.to_dict(), "data": data, "versions": versions}
     facts: dict[str, Any] = finite(recorded)
     path = folder.as_posix()
     text = markdown(README, run=run, splits=splits, scores=scores, folder=path, argument=shlex.quote(path))

@@ -218,12 +218,10 @@ def _notes(
         yield f"{number(len(twins), 'group')} of identical pictures, each kept on one side."
     if groups is not None:
         yield f"{number(len({*usable.ids.values()}), 'group')} of related files, each kept on one side."
-    sides = {usable.items[i]: split for split, index in chosen.items() for i in index}
-    crossing = [
-        f"{same[0].name!r} ({sides[same[0]]}) ~ {other.name!r} ({sides[other]})"
-        for same in (near_copies([*sides]) if look else [])
-        if (other := next((item for item in same if sides[item] != sides[same[0]]), None))
-    ]
+    sides, crossing = {usable.items[i]: split for split, index in chosen.items() for i in index}, []
+    for one, *others in near_copies([*sides]) if look else []:
+        if other := next((item for item in others if sides[item] != sides[one]), None):
+            crossing.append(f"{one.name!r} ({sides[one]}) ~ {other.name!r} ({sides[other]})")
     if crossing:
         yield f"{number(len(crossing), 'group')} of near copies on two sides flatter the score: {some(crossing)}."
     for split, index in chosen.items():
