@@ -140,7 +140,8 @@ def test_groups_are_a_column_and_data_check_says_whether_a_table_can_be_used(pla
         csv.writer(file).writerows([("label", "text", "patient"), *rows])
     assert main(["data", "check", str(tmp_path / "a.csv")]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[-1].startswith("ready") and "--groups patient" in err
+    verdict = out.splitlines()[-1]
+    assert verdict.startswith("ready, but look at this first: ") and "--groups patient" in verdict and not err
     assert main(["data", "check", str(tmp_path / "a.csv"), "--groups", "patient", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["ok"] is True and not err

@@ -97,6 +97,7 @@ def test_parts_said_in_the_names_of_the_classes_are_no_classes(form: str, tmp_pa
 
 def test_one_folder_around_the_parts_is_proposed(tmp_path: Path) -> None:
     tree(tmp_path / "images", 4, ("train", "val"))
+    (tmp_path / "labels" / "train").mkdir(parents=True)
     assert f"Perhaps you mean {str(tmp_path / 'images')!r}?" in refusal(tmp_path)
 
 

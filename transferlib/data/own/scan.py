@@ -248,9 +248,10 @@ def _two_depths(tops: dict[str, list[Path]], files: dict[Path, list[Path]]) -> s
             inside = {label_of(file.relative_to(top).parts[0]).casefold() for file in files[top] if file.parent != top}
             said = sorted({_part(name) for name in inside} - {""})
             if len(said) > 1:
-                remedy = f"Put the parts outside and the classes inside, '{said[0]}/{top.name}' and so on"
-                remedy = remedy if len(tops[part]) > 1 else f"Perhaps you mean {os.fspath(top)!r}?"
-                return f"{top.name!r} holds {' and '.join(said)}. {remedy}. Or say --depth 1 to pool them."
+                alone = not any(files[other] for other in tops[part] if other != top)
+                remedy = f"Put the parts outside and the classes inside, '{said[0]}/{top.name}' and so on."
+                remedy = f"Perhaps you mean {os.fspath(top)!r}?" if alone else remedy
+                return f"{top.name!r} holds {' and '.join(said)}. {remedy} Or say --depth 1 to pool them."
             for name in sorted(inside):
                 holders[name].append(top)
         for name, (one, *others) in holders.items():

@@ -135,8 +135,8 @@ def labelled(path: Path, label: str, text: str, groups: str | None = None) -> li
         told = f"{' and '.join(map(ascii, same))} are {len(same)} classes, and look alike"
         warnings.warn(f"{path}: {told}. If they are one, write them alike.", stacklevel=3)
     if nothing := sorted(name for name in labels if name.casefold() in NOTHING):
-        told = f"{' and '.join(map(repr, nothing))} may stand for no label at all, and is taken for a class"
-        warnings.warn(f"{path}: {told}. If it is none, leave its cells empty.", stacklevel=3)
+        told = f"{' and '.join(map(repr, nothing))} may stand for no label at all"
+        warnings.warn(f"{path}: {told}. If so, leave those cells empty.", stacklevel=3)
     return rows
 
 
