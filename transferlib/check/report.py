@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 
 from transferlib.data.own.clean import GroupRule, across, clean, copies, group_ids, id_doubt, train_command, two_labels
@@ -60,10 +60,10 @@ class Report:
         self.odd_modes = {same[0].mode: [item.name for item in same] for same in rare}
         self.turned = [item.name for item in items if item.turned]
         self.remarks = {item.name: item.remark for item in items if item.remark}
-        self.tiny: dict[str, dict[str, int]] = defaultdict(dict)
+        self.tiny: dict[str, dict[str, int]] = {}
         for part, there in self.usable.items():
             for name in (name for name in there if there[name] < FEW):
-                self.tiny[name][part or "images"] = there[name]
+                self.tiny.setdefault(name, {})[part or "images"] = there[name]
         self.modes = {same[0].mode: len(same) for same in by_mode}
         self.sizes = dict(Counter(map(_shape, items)).most_common())
         self.ignored = found.ignored

@@ -67,7 +67,7 @@ def load(folder: str | Path, *, head: nn.Module | None = None) -> tuple[Transfer
             raise CheckpointError(f"{folder} has a head of its own, {own}: give one like it, load(…, head=…).")
         outputs = len(classes) if head else tensors["head.bias"].numel()
         if outputs != len(classes):
-            raise CheckpointError(f"{folder}: the weights have {outputs} outputs for {len(classes)} classes.")
+            raise CheckpointError(f"{folder}: weights of {outputs} outputs, model.json names {len(classes)} classes.")
         model.load_state_dict(tensors)
         model.freeze_to(int(facts["frozen"]), above=int(facts.get("frozen_above", 0)))
         model.weights = str(facts["weights"])

@@ -51,8 +51,8 @@ class Item:
     name: its path inside the folder. part: "train", "val" or "test", or "" in a folder without such parts.
     label: its class, in Unicode's composed form. same: a digest of its pixels, as of `Picture`, and sha256 of its
     bytes. error: why it cannot be read, if so; size is (width, height) in the file and mode Pillow's name for its
-    pixels; turned: whether its EXIF entry turns it. remark: what
-    one should know of how it was read. thumb: grey, uint8 of shape (32, 32).
+    pixels; turned: whether its EXIF entry turns it. remark: what one should know of how it was read. thumb: grey,
+    uint8 of shape (32, 32).
     """
 
     path: Path
@@ -240,7 +240,7 @@ def _two_depths(tops: dict[str, list[Path]], files: dict[Path, list[Path]]) -> s
     """Why it is not sure that the outer folders are the classes; "" if it is."""
     for part in tops:
         for same in by_key(tops[part], lambda top: _said(top.name)[1]):
-            if len({_said(top.name)[0] for top in same} - {()}) > 1:
+            if _said(same[0].name)[1] and len({_said(top.name)[0] for top in same} - {()}) > 1:
                 names = f"{same[0].name!r} and {same[-1].name!r} may be parts of one class"
                 return f"{names}. Make folders train, val and test, and the classes in them. Or say --depth 1 if not."
         holders: dict[str, list[Path]] = defaultdict(list)
