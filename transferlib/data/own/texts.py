@@ -123,7 +123,7 @@ def unlabelled(name: str, column: str) -> list[dict[str, Any]]:
 
 
 def labelled(path: Path, label: str, text: str, groups: str | None = None) -> list[Row]:
-    """The rows of a table, each label in one Unicode form; warns of labels that look alike."""
+    """The rows of a table, each label in one Unicode form; warns of labels that look alike or may stand for none."""
     found = table(path, (label, text, *([groups] if groups else [])))
     rows = [Row(_spelled(name), words.strip(), "".join(group).strip(), line) for line, (name, words, *group) in found]
     labels = {row.label for row in rows}
