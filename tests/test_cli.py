@@ -24,10 +24,10 @@ from transferlib.advice.plan import duration, plan
 from transferlib.cli import main
 from transferlib.cli import train as commands_train
 from transferlib.cli.parser import STRATEGIES
-from transferlib.cli.report import finite
 from transferlib.cli.train import progress_line
 from transferlib.cli.use import KINDS, safe_cell
 from transferlib.data.own.images import load_image
+from transferlib.evaluation import finite
 from transferlib.run import Epoch
 
 COMMAND = [sys.executable, "-m", "transferlib"]

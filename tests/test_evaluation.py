@@ -158,7 +158,7 @@ def test_lists_are_scored_as_arrays_are():
 
 def test_what_is_not_defined_is_null_in_json_and_warns_nobody(recwarn):
     told = tl.score(np.zeros(4, int), np.full((4, 2), 0.5)).to_dict()
-    assert told["auroc"] is None and told["intervals_95"]["auroc"] == (None, None)
+    assert told["auroc"] is None and told["intervals_95"]["auroc"] == [None, None]
     assert json.loads(json.dumps(told, allow_nan=False)) is not None
     assert not recwarn.list
 

@@ -403,7 +403,13 @@ def test_group_across_given_parts_counts_as_a_leak(tmp_path: Path) -> None:
 
 def test_unfit_group_rules_are_refused(tmp_path: Path) -> None:
     tree(tmp_path, 3)
-    for rule, word in ((r"(P\d+)", "finds no id"), (r"ant\d", "brackets"), ("(", "regular expression")):
+    for rule, word in (
+        (r"(P\d+)", "finds no id"),
+        (r"(\d*)", "finds no id"),
+        (r"(jp)g", "in every name"),
+        (r"ant\d", "brackets"),
+        ("(", "regular expression"),
+    ):
         with pytest.raises(DataError, match=word):
             folder(tmp_path, image_size=8, groups=rule)
 
@@ -432,6 +438,12 @@ def test_the_path_of_the_test_part_itself_is_read_whole_with_a_warning(tmp_path:
     with pytest.warns(UserWarning, match="flattered"):
         split = labelled_split(tmp_path / "test", ("ant", "bee"), image_size=8)
     assert split.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_class_is_no_folder_to_score(tmp_path: Path) -> None:
+    tree(tmp_path, 3)
+    with pytest.raises(DataError, match=r"holds 3 files but no class folder with images. Sort them"):
+        labelled_split(tmp_path / "ant", ("ant", "bee"), image_size=8)
 
 
 def test_a_class_called_test_beside_others_is_still_a_class(tmp_path: Path) -> None:

@@ -201,6 +201,8 @@ def test_gif_is_refused_whatever_its_name(tmp_path: Path) -> None:
         (b"%PDF-1.7", "PDF"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"P5\n40 40\n65535\n", "PGM"),
         (b"hello", "no image"),
         (b"P6 1 1 255 abc", "no image"),
     ],

@@ -136,7 +136,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_left(options, said, tmp_path,
     assert not list(tmp_path.rglob("*.json"))
 
 
-@pytest.mark.parametrize("name", ["sheet.xyz", "sheet.pgf", "sheet.eps", "sheet.jpg2"])
+@pytest.mark.parametrize("name", ["sheet.xyz", "sheet.pgf", "sheet.eps", "sheet.jpg"])
 def test_a_picture_of_a_bad_suffix_is_refused_before_the_images_are_read(name, tmp_path, capsys):
     assert main(["data", "sheet", str(tmp_path / "nothing here"), "--out", str(tmp_path / name)]) == 1
     err = capsys.readouterr().err
@@ -189,6 +189,7 @@ def test_float_images_of_every_precision_give_the_answers_of_bytes(dtype, off):
     images = stripes(8, 0).images
     wanted = tl.predict(small_model(), images)
     assert (tl.predict(small_model(), (images.double() / 255).to(dtype)) - wanted).abs().max() < off
+    assert torch.equal(tl.predict(small_model(), images.numpy()), wanted)
     for other in (images.long(), images > 99, images.int()):
         with pytest.raises(DataError, match=str(other.dtype)):
             tl.predict(small_model(), other)

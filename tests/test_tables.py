@@ -235,8 +235,33 @@ def test_labels_in_two_unicode_forms_are_one_class_and_that_is_said(tmp_path):
 
 def test_labels_that_differ_in_capitals_are_two_classes_and_that_is_said(tmp_path):
     rows = [*ROWS, *[("Late", f"later {i}") for i in range(6)]]
-    with pytest.warns(UserWarning, match="'Late' and 'late' are 2 classes, and differ only in capitals"):
+    with pytest.warns(UserWarning, match="'Late' and 'late' are 2 classes, and look alike"):
         assert len(load(tmp_path, written(rows)).classes) == 4
+
+
+@pytest.mark.parametrize("other", ["l\u0430te", "late\u200b", "LATE"])
+def test_labels_that_read_alike_are_pointed_out(other, tmp_path):
+    with pytest.warns(UserWarning, match="are 2 classes, and look alike"):
+        assert len(load(tmp_path, written([*ROWS, *[(other, f"later {i}") for i in range(6)]])).classes) == 4
+
+
+def test_a_label_that_programs_write_for_nothing_is_pointed_out(tmp_path):
+    with pytest.warns(UserWarning, match="'NaN' may stand for no label at all"):
+        assert "NaN" in load(tmp_path, written([*ROWS, *[("NaN", f"later {i}") for i in range(6)]])).classes
+
+
+def test_utf_16_is_refused_with_its_own_remedy(tmp_path):
+    assert "iconv -f UTF-16" in reason(tmp_path, written(ROWS).encode("utf-16"))
+
+
+def test_evaluation_leaves_out_what_training_left_out(tmp_path):
+    path = tmp_path / "rare.csv"
+    path.write_text(written([*ROWS, ("rare", "once")]), encoding="utf-8")
+    classes = ("billing", "late", "praise")
+    with pytest.raises(DataError, match=r"1 class that the model does not know: 'rare'. It knows 'billing'"):
+        labelled_texts(path, classes, text="text", label="label")
+    with pytest.warns(UserWarning, match="left out 1 class that the model does not know"):
+        assert len(labelled_texts(path, classes, text="text", label="label", on_bad="skip")) == len(ROWS)
 
 
 def test_spaces_around_and_inside_make_no_other_label(tmp_path):

@@ -26,6 +26,7 @@ from transferlib.cli.report import picture
 from transferlib.data.builtin.originals import photograph
 from transferlib.data.own.clean import likely_groups
 from transferlib.data.own.folder import folder, labelled_split
+from transferlib.data.own.names import alike
 from transferlib.data.own.scan import ours, scan
 from transferlib.data.splits import Splits
 from transferlib.errors import DataError
@@ -82,6 +83,31 @@ def test_folders_that_hold_the_same_folders_are_not_guessed_about(tmp_path: Path
         labelled_split(tmp_path, model, image_size=8)
     with pytest.warns(UserWarning, match="flattered"):
         assert len(labelled_split(tmp_path, model, image_size=8, depth=2)) == 6 * len(names)
+
+
+@pytest.mark.parametrize("form", ["{1}_{0}", "{0}-{1}", "{0} set {1}"])
+def test_parts_said_in_the_names_of_the_classes_are_no_classes(form: str, tmp_path: Path) -> None:
+    names = [form.format(part, label) for part in ("train", "test") for label in ("ant", "bee")]
+    tree(tmp_path, 4, classes=names)
+    assert "may be parts of one class" in refusal(tmp_path)
+    assert len(quietly(tmp_path, depth=1).classes) == 4
+    tree(tmp_path / "other", 4, classes=("blood", "blood test", "train", "station"))
+    assert len(quietly(tmp_path / "other").classes) == 4
+
+
+def test_one_folder_around_the_parts_is_proposed(tmp_path: Path) -> None:
+    tree(tmp_path / "images", 4, ("train", "val"))
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    assert f"Perhaps you mean {str(tmp_path / 'images')!r}?" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["#recycle", "@Recycle", "LOST.DIR", "RECYCLER"])
+def test_what_a_disk_keeps_of_deleted_photographs_is_no_class(name: str, tmp_path: Path) -> None:
+    tree(tmp_path, 4)
+    tree(tmp_path / name, 4)
+    tree(tmp_path / "ant" / name, 1, classes=("x",))
+    splits = quietly(tmp_path)
+    assert splits.classes == ("ant", "bee") and sum(len(getattr(splits, p)) for p in ("train", "val", "test")) == 8
 
 
 def test_years_inside_the_parts_are_not_guessed_about_either(tmp_path: Path) -> None:
@@ -402,6 +428,13 @@ def test_names_that_differ_only_in_capitals_are_noted(tmp_path: Path) -> None:
         pytest.skip("this file system does not tell them apart")
     assert any("look alike: 'Cat'; 'cat'" in note for note in quietly(tmp_path).notes)
     assert check_folder(tmp_path).verdict == "ready, but look at this first: the classes 'Cat' and 'cat' look alike"
+
+
+@pytest.mark.parametrize("pair", [("cat", "c\u0430t"), ("black bear", "black_bear"), ("Fish", "\ufb01sh")])
+def test_names_that_read_alike_are_looked_at_first(pair: tuple[str, str], tmp_path: Path) -> None:
+    tree(tmp_path, 10, classes=pair)
+    assert "look alike" in check_folder(tmp_path).verdict
+    assert not alike(["c+", "c-", "grade 1", "grade 2", "ant", "ants"])
 
 
 # One picture in several files

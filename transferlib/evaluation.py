@@ -1,11 +1,13 @@
 """How good a model is, over a whole split, with intervals."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
@@ -32,6 +34,7 @@ def predict(model: TransferModel, inputs: Tensor, batch_size: int = 32) -> Tenso
     >>> tl.predict(tl.TransferModel("small_cnn", 10, pretrained=False), images).shape
     torch.Size([10, 10])
     """
+    inputs = torch.as_tensor(inputs)  # arrays too
     with evaluating(model):
         logits = batched(lambda batch: model(batch.to(model.device)).float().cpu(), inputs, batch_size)
     return logits.softmax(1)
@@ -161,13 +164,9 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Figures, intervals and the per-class table, ready for JSON."""
-        return {
-            "images": len(self.labels),
-            **{name: _number(value) for name, value in self.figures.items()},
-            "intervals_95": {name: tuple(map(_number, ends)) for name, ends in self.intervals.items()},
-            "confusion": self.confusion.tolist(),
-            "per_class": [{key: x if x == x else None for key, x in vars(row).items()} for row in self.per_class],
-        }
+        rows = {"confusion": self.confusion.tolist(), "per_class": [vars(row) for row in self.per_class]}
+        found = {"images": len(self.labels), **self.figures, "intervals_95": self.intervals, **rows}
+        return dict(finite(found))
 
     def __repr__(self) -> str:
         told = ", ".join(f"{metric_name(name)} {shown(value)}" for name, value in self.figures.items())
@@ -179,9 +178,9 @@ def shown(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.3f}"
 
 
-def _number(value: float) -> float | None:
-    """What JSON has a number for."""
-    return None if np.isnan(value) else value
+def finite(value: Any) -> Any:
+    """Lists, dicts and values with None for what JSON has no number for: nan and the infinities."""
+    return json.loads(json.dumps(value), parse_constant=lambda name: None)
 
 
 def metric_name(name: str) -> str:
@@ -222,15 +221,12 @@ def score(
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     shape = probabilities.shape
     if not len(labels) or len(shape) != 2 or shape[0] != len(labels):
-        raise DataError(
-            f"probabilities of shape {shape} for {len(labels)} labels: give one row a label, one label or more."
-        )
+        found = f"probabilities of shape {shape} for {len(labels)} labels"
+        raise DataError(f"{found}: give one row a label, one label or more.")
     k = shape[1]
     if not (labels.min() >= 0 and labels.max() < k):
-        raise DataError(
-            f"the labels reach from {labels.min()} to {labels.max()}, but there are {k} outputs: score a model on the "
-            "classes that it was trained for."
-        )
+        found = f"the labels reach from {labels.min()} to {labels.max()}, but there are {k} outputs"
+        raise DataError(f"{found}: score a model on the classes that it was trained for.")
     if classes is not None and len(classes) != k:
         raise DataError(f"{len(classes)} class names for {k} probabilities a row: they must match.")
     calls = probabilities.argmax(1)

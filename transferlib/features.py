@@ -85,9 +85,7 @@ def cache_features(
     torch.Size([2, 4, 128])
     """
     if not model.frozen_below:
-        raise TransferError(
-            f"no stage of {model.backbone} is frozen, so nothing can be computed once: freeze_to first."
-        )
+        raise TransferError(f"no stage of {model.backbone} is frozen, so nothing is computed once: freeze_to first.")
     processes = processes or Processes(images.device)
     frozen = prefix(model, model.frozen_below)
     with torch.no_grad():
@@ -180,18 +178,16 @@ class Feed:
     def _kept(self, state: State, views: int, size: int) -> tuple[Tensor, Tensor] | None:
         """What the frozen stages make of training and validation images, if there is a place to keep it."""
         model, train, val = state.model, state.train, state.val
-        told = (
-            f"{model.frozen_below} frozen stages run once over {views} view{'s' * (views > 1)} of {len(train)} "
-            f"training and {len(val)} validation inputs: {size / 1e6:.1f} MB"
-        )
+        inputs = f"{views} view{'s' * (views > 1)} of {len(train)} training and {len(val)} validation inputs"
+        told = f"{model.frozen_below} frozen stages run once over {inputs}: {size / 1e6:.1f} MB"
         folder = state.keeping.folder if size > CACHE_LIMIT else None
         common: dict[str, Any] = {"folder": folder, "dtype": state.keeping.dtype, "processes": state.processes}
         try:
             if why := no_room(size, state.keeping.folder):
                 raise OSError(why)
             log.info("%s, to be kept in %s", told, folder or "memory")
-            inputs = cache_features(model, train.inputs, views=views, kind=self.kind, seed=state.run.seed, **common)
-            kept = inputs, cache_features(model, val.inputs, **common)[0]
+            seen = cache_features(model, train.inputs, views=views, kind=self.kind, seed=state.run.seed, **common)
+            kept = seen, cache_features(model, val.inputs, **common)[0]
         except OSError as error:
             warnings.warn(f"{told} cannot be kept: {error}. They are recomputed every epoch instead.", stacklevel=5)
             return None

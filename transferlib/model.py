@@ -71,9 +71,8 @@ class TransferModel(nn.Module):
             told = f"the head cannot take the {features} features of {self.backbone} ({error})"
             raise TransferError(f"{told}: begin it with so many inputs.") from error
         if shape != (2, self.num_classes):
-            raise TransferError(
-                f"the head makes {shape} of 2 images: end it with {self.num_classes} outputs, one a class."
-            )
+            told = f"the head makes {shape} of 2 images"
+            raise TransferError(f"{told}: end it with {self.num_classes} outputs, one a class.")
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits, (N, num_classes), of images, (N, 3, H, W), uint8 or float in [0, 1], or of texts, uint8 (N, W)."""
@@ -135,17 +134,14 @@ class TransferModel(nn.Module):
         """
         if isinstance(stage, str):
             if stage not in self.stage_names:
-                raise TransferError(
-                    f"{self.backbone} has no stage {stage!r}: choose from {', '.join(self.stage_names)}."
-                )
+                known = ", ".join(self.stage_names)
+                raise TransferError(f"{self.backbone} has no stage {stage!r}: choose from {known}.")
             stage = self.stage_names.index(stage) + 1
         if not 0 <= stage <= len(self.stages):
             raise TransferError(f"cannot freeze {stage} stages: {self.backbone} has {len(self.stages)}.")
         if not 0 <= above <= len(self.stages) - stage:
-            raise TransferError(
-                f"above={above} and {stage} frozen stages below leave nothing of {self.backbone} that learns: "
-                f"give 0 to {len(self.stages) - stage}."
-            )
+            told = f"above={above} and {stage} frozen stages below leave nothing of {self.backbone} that learns"
+            raise TransferError(f"{told}: give 0 to {len(self.stages) - stage}.")
         self.frozen_below, self.frozen_above = stage, above
         for index, part in enumerate(self.parts):
             part.requires_grad_(self.learns(index))

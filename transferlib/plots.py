@@ -113,12 +113,9 @@ def stages(model: TransferModel, ax: Axes) -> Axes:
 def schedule(strategy: Strategy, model: TransferModel, ax: Axes) -> Axes:
     """Who learns how fast, epoch by epoch: one row a stage, darker is faster, hatched is frozen."""
     count = len(model.stages)
-    columns = [
-        np.array(phase.rates(count)) * schedule_factor(strategy, epoch, strategy.epochs)
-        for phase, epoch in zip(
-            [phase for phase in strategy.phases for _ in range(phase.epochs)], range(strategy.epochs), strict=True
-        )
-    ]
+    phases = [phase for phase in strategy.phases for _ in range(phase.epochs)]
+    factors = [schedule_factor(strategy, epoch, strategy.epochs) for epoch in range(strategy.epochs)]
+    columns = [np.array(phase.rates(count)) * factor for phase, factor in zip(phases, factors, strict=True)]
     rates = np.array(columns).T
     shown = np.ma.masked_equal(rates, 0)
     ax.set_facecolor(FROZEN)

@@ -50,15 +50,14 @@ class Run:
         return plain | {"strategy": self.strategy.to_dict()}
 
     def __repr__(self) -> str:
+        what = f"Run({self.strategy.name} of {self.backbone} on {self.data}, seed {self.seed}"
         if not self.history:
-            return f"Run({self.strategy.name} of {self.backbone} on {self.data}, seed {self.seed}: no epoch finished)"
+            return f"{what}: no epoch finished)"
         phases = len(self.strategy.phases)
         phase = f" (phase {self.best.phase} of {phases})" if phases > 1 else ""
-        return (
-            f"Run({self.strategy.name} of {self.backbone} on {self.data}, seed {self.seed}: "
-            f"{len(self.history)} epochs in {self.seconds:.1f} s, best epoch {self.best_epoch}{phase}, "
-            f"validation accuracy {self.best.val_accuracy:.3f})"
-        )
+        took = f"{len(self.history)} epochs in {self.seconds:.1f} s"
+        best = f"best epoch {self.best_epoch}{phase}, validation accuracy {self.best.val_accuracy:.3f}"
+        return f"{what}: {took}, {best})"
 
 
 class TrainingInterrupted(KeyboardInterrupt):

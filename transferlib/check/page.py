@@ -5,15 +5,16 @@ import hashlib
 import io
 import os
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from transferlib.check.report import Report, plain
-from transferlib.data.own.clean import number
 from transferlib.data.own.images import load_image
+from transferlib.data.own.names import number
 from transferlib.data.own.scan import MARK, ours, outside
 from transferlib.errors import DataError
+from transferlib.files.template import fill
 from transferlib.files.whole import write_whole
 
 GROUPS = 30  # shown in each section; the rest is in report.json
@@ -48,11 +49,9 @@ def write_page(report: Report, out: Path) -> None:
 
 def page(report: Report) -> str:
     """The report as one HTML page that loads nothing from elsewhere and runs nothing."""
-    files = FileSystemLoader(Path(__file__).parent)
-    html = Environment(loader=files, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    html.globals.update(number=number, GROUPS=GROUPS, PICTURES=PICTURES, NAMES=NAMES, MARK=MARK)
-    html.filters.update(plain=plain, digest=_digest)
-    return html.get_template("page.html").render(report=report, jpeg=lambda name: _jpeg(Path(report.path, name)))
+    facts: dict[str, Any] = {"GROUPS": GROUPS, "PICTURES": PICTURES, "NAMES": NAMES, "MARK": MARK}
+    facts |= {"number": number, "plain": plain, "digest": _digest, "jpeg": lambda name: _jpeg(Path(report.path, name))}
+    return fill(Path(__file__).with_name("page.html"), autoescape=True, report=report, **facts)
 
 
 def _digest(text: str) -> str:

@@ -5,23 +5,11 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from transferlib.data.own.clean import (
-    EXAMPLES,
-    GroupRule,
-    across,
-    by_key,
-    clean,
-    copies,
-    group_ids,
-    id_doubt,
-    number,
-    some,
-    train_command,
-    two_labels,
-)
+from transferlib.data.own.clean import GroupRule, across, clean, copies, group_ids, id_doubt, train_command, two_labels
 from transferlib.data.own.images import check_size
+from transferlib.data.own.names import EXAMPLES, alike, by_key, number, some
 from transferlib.data.own.near import near_copies
-from transferlib.data.own.scan import Item, Scan, alike, scan
+from transferlib.data.own.scan import Item, Scan, scan
 
 FEW = 10
 SMALL = 0.5  # of the size that the network gets: enlarged to more than double, there is nothing left to see
@@ -72,11 +60,10 @@ class Report:
         self.odd_modes = {same[0].mode: [item.name for item in same] for same in rare}
         self.turned = [item.name for item in items if item.turned]
         self.remarks = {item.name: item.remark for item in items if item.remark}
-        few = {
-            name: {part or "images": there[name] for part, there in self.usable.items() if there[name] < FEW}
-            for name in cleaned.classes
-        }
-        self.tiny = {name: where for name, where in few.items() if where}
+        self.tiny: dict[str, dict[str, int]] = {}
+        for part, there in self.usable.items():
+            for name in (name for name in there if there[name] < FEW):
+                self.tiny.setdefault(name, {})[part or "images"] = there[name]
         self.modes = {same[0].mode: len(same) for same in by_mode}
         self.sizes = dict(Counter(map(_shape, items)).most_common())
         self.ignored = found.ignored
@@ -101,7 +88,7 @@ class Report:
             yield f"the classes {' and '.join(map(repr, names))} look alike"
         if self.tiny:
             few = number(len(self.tiny), "class", "classes")
-            yield f"{few} with fewer than {FEW} images: {some([repr(name) for name in self.tiny])}"
+            yield f"{few} with fewer than {FEW} images: {some(map(repr, self.tiny))}"
 
     @property
     def ok(self) -> bool:

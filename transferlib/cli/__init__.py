@@ -59,9 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = "the output" if error.filename is None else repr(str(error.filename))
-        tell(
-            f"error: {where} cannot be read or written ({error.strerror or error}). Choose another place, or free some."
-        )
+        why = error.strerror or error
+        tell(f"error: {where} cannot be read or written ({why}). Choose another place, or free some.")
         return 1
     except (MemoryError, RuntimeError) as error:
         if not import_module("transferlib.engine.memory").out_of_memory(error):

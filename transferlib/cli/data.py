@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,13 @@ from transferlib.plots import image_sheet
 def check(args: argparse.Namespace) -> int:
     """Report on a folder or a table; 1 if training must not go on."""
     if is_table(args.folder):
-        splits = load_splits(argparse.Namespace(data=args.folder, **vars(args)))
-        facts = {"ok": True, "data": str(splits), "classes": splits.classes, "notes": splits.notes}
-        print(to_json(facts) if args.json else f"{described(splits)}\nready: transferlib train takes it as it is")
+        with warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always")
+            splits = load_splits(argparse.Namespace(data=args.folder, **vars(args)))
+        first = "; ".join(str(doubt.message).rstrip(".") for doubt in doubts)
+        verdict = f"ready, but look at this first: {first}" if first else "ready: transferlib train takes it as it is"
+        facts = {"ok": True, "verdict": verdict, "data": str(splits), "classes": splits.classes, "notes": splits.notes}
+        print(to_json(facts) if args.json else f"{described(splits)}\n{verdict}")
         return 0
     out = place(args.report, args.folder) if args.report is not None else None
     report = check_folder(args.folder, groups=args.groups, image_size=args.image_size, depth=args.depth)

@@ -21,7 +21,7 @@ from transferlib.check.report import plain
 from transferlib.data.own.scan import MARK
 from transferlib.data.splits import Splits
 from transferlib.errors import TransferError
-from transferlib.evaluation import Scores
+from transferlib.evaluation import Scores, finite
 from transferlib.files.waiting import waiting
 from transferlib.files.whole import write_whole
 from transferlib.model import TransferModel
@@ -33,11 +33,6 @@ WRITTEN = ("README.md", "metrics.json", "curves.png", "confusion.png", "schedule
 README = Path(__file__).with_name("readme.md.jinja")
 
 
-def finite(value: Any) -> Any:
-    """Lists, dicts and values with None for what JSON has no number for: nan and the infinities."""
-    return json.loads(json.dumps(value), parse_constant=lambda name: None)
-
-
 def to_json(value: Any) -> str:
     """JSON that every reader takes: null for what is no number."""
     return json.dumps(finite(value), indent=2)
@@ -47,19 +42,19 @@ def to_json(value: Any) -> str:
 def picture(path: Path, size: tuple[float, float] = (6.4, 4.4), dpi: int = 120) -> Iterator[Axes]:
     """Axes to draw on. The picture is then written, whole or not at all, in the format that the name ends with."""
     figure, kind = Figure(size, layout="constrained"), path.suffix[1:].lower() or "png"
-    if kind not in ("png", "pdf", "svg", "jpg", "jpeg"):
-        raise TransferError(f"{path}: the name of a picture ends with .png, .pdf, .svg or .jpg, not .{kind}.")
-    made = {"Software": MARK} if kind == "png" else {"Creator": MARK} if kind in ("pdf", "svg") else None
+    if kind not in ("png", "pdf", "svg"):  # what has room for the mark
+        raise TransferError(f"{path}: the name of a picture ends with .png, .pdf or .svg, not .{kind}.")
+    made = {"Software" if kind == "png" else "Creator": MARK}
     yield figure.subplots()
     content = io.BytesIO()
     with warnings.catch_warnings(record=True) as said, waiting(f"drawing {path.name}"):
         warnings.simplefilter("always")
         figure.savefig(content, dpi=dpi, format=kind, metadata=made)
-    lacking = [warning for warning in said if "missing from font" in str(warning.message)]
-    if lacking:
+    others = [warning.message for warning in said if "missing from font" not in str(warning.message)]
+    if len(others) < len(said):
         log.warning("%s: letters of the names that its font lacks are drawn as boxes", path.name)
-    for warning in (warning for warning in said if warning not in lacking):
-        warnings.warn(warning.message, stacklevel=2)
+    for message in others:
+        warnings.warn(message, stacklevel=2)
     write_whole(path, content.getvalue())
 
 
@@ -68,12 +63,9 @@ def write_report(folder: Path, model: TransferModel, splits: Splits, run: Run, s
 
     Returns what is in metrics.json. Raises CheckpointError when the folder cannot be written.
     """
-    recorded = {
-        "run": run.to_dict(),
-        "test": scores.to_dict(),
-        "data": {"name": splits.name, "classes": splits.classes, "synthetic": splits.synthetic, "notes": splits.notes},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.platform()},
-    }
+    data = {name: getattr(splits, name) for name in ("name", "classes", "synthetic", "notes")}
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.platform()}
+    recorded = {"run": run.to_dict(), "test": scores.to_dict(), "data": data, "versions": versions}
     facts: dict[str, Any] = finite(recorded)
     path = folder.as_posix()
     text = markdown(README, run=run, splits=splits, scores=scores, folder=path, argument=shlex.quote(path))

@@ -125,19 +125,15 @@ def progress_line(epoch: Epoch, epochs: int, inputs: int, noun: str = "images") 
     """One finished epoch: losses, accuracy, training inputs a second, and the time left if all go on like it."""
     left = epochs - epoch.epoch
     rest = f", about {duration(left * epoch.seconds)} left" if left else ""
-    return (
-        f"epoch {epoch.epoch:3d}/{epochs}  phase {epoch.phase}  training loss {epoch.train_loss:.3f}  "
-        f"validation loss {epoch.val_loss:.3f}  accuracy {epoch.val_accuracy:.3f}  {epoch.seconds:.1f} s  "
-        f"({inputs / max(epoch.seconds, 1e-9):.0f} {noun}/s{rest})"
-    )
+    losses = f"training loss {epoch.train_loss:.3f}  validation loss {epoch.val_loss:.3f}"
+    speed = f"{epoch.seconds:.1f} s  ({inputs / max(epoch.seconds, 1e-9):.0f} {noun}/s{rest})"
+    return f"epoch {epoch.epoch:3d}/{epochs}  phase {epoch.phase}  {losses}  accuracy {epoch.val_accuracy:.3f}  {speed}"
 
 
 def score_line(scores: Scores) -> str:
     """The figures of a whole test set in one line."""
-    (low, high), told = (
-        scores.intervals["accuracy"],
-        [f"{metric_name(n)} {shown(x)}" for n, x in scores.figures.items()],
-    )
+    low, high = scores.intervals["accuracy"]
+    told = [f"{metric_name(name)} {shown(value)}" for name, value in scores.figures.items()]
     return ", ".join([f"{told[0]} (95 % interval {low:.3f} to {high:.3f})", *told[1:]])
 
 

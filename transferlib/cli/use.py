@@ -62,9 +62,8 @@ def evaluate(args: argparse.Namespace) -> int:
 def predict(args: argparse.Namespace) -> int:
     """Name the class of each input, as CSV, a row at once, or as JSON at the end; 1 if some could not be read."""
     model, classes, facts = trained(args.model, args.device)
-    texts = reads_texts(model)
-    files, failed = ([], 0) if texts else _files(args.images)
-    maps = None
+    texts, failed, maps = reads_texts(model), 0, None
+    files = [] if texts else _files(args.images)
     if args.cam is not None:
         size = side(model, facts)  # texts are refused here
         maps = _Maps(outside("--cam", args.cam, *args.images), model, files, size)
@@ -136,10 +135,12 @@ Batch = tuple[list[dict[str, Any]], Tensor | DataError]
 """What identifies each input of a batch, and the batch; or why an input cannot be read."""
 
 
-def _images(files: list[Path], model: TransferModel, facts: dict[str, Any]) -> Iterator[Batch]:
+def _images(files: list[Path | DataError], model: TransferModel, facts: dict[str, Any]) -> Iterator[Batch]:
     """One image after the other, so that its row is written at once."""
     for path in each(files, "predicting, files"):
         try:
+            if isinstance(path, DataError):
+                raise path
             pixels, *_, remark = decode_image(read(path), side(model, facts), name=os.fspath(path))
         except DataError as error:
             yield [], error
@@ -163,21 +164,15 @@ def _texts(names: list[str], column: str) -> Iterator[Batch]:
             yield [], error
 
 
-def _files(names: list[str]) -> tuple[list[Path], int]:
-    """Files as they are named, folders as the image files in them, sorted; and how many folders had none."""
-    found: list[Path] = []
-    empty = 0
+def _files(names: list[str]) -> list[Path | DataError]:
+    """Files as they are named, folders as the image files in them, sorted; an error for a folder without any."""
+    found: list[Path | DataError] = []
     for path in map(Path, names):
-        inside = [path]
-        if path.is_dir():
-            inside, ignored = images_in(path)
-            for told in passed_over(ignored):
-                print(f"note: {str(path)!r}: passed over {told}", file=sys.stderr)
-        if not inside:
-            empty += 1
-            print(f"error: {str(path)!r} holds no image file. Give a folder of {KINDS}.", file=sys.stderr)
-        found += inside
-    return found, empty
+        inside, ignored = images_in(path) if path.is_dir() else ([path], {})
+        for told in passed_over(ignored):
+            print(f"note: {str(path)!r}: passed over {told}", file=sys.stderr)
+        found += inside or [DataError(f"{str(path)!r} holds no image file. Give a folder of {KINDS}.")]
+    return found
 
 
 def _write_row(*cells: Path | str | float) -> None:
@@ -199,14 +194,14 @@ def safe_cell(text: str) -> str:
 class _Maps:
     """Grad-CAM overlays, one PNG an image."""
 
-    def __init__(self, folder: Path, model: TransferModel, files: list[Path], size: int) -> None:
+    def __init__(self, folder: Path, model: TransferModel, files: list[Path | DataError], size: int) -> None:
         self.folder, self.model = folder, model
         grad_cam(model, torch.zeros(1, 3, size, size))  # a network without maps is refused first
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(f"{folder}: cannot be a folder for maps ({error.strerror}).") from error
-        self.taken = {path.resolve() for path in files}  # a map never replaces an image
+        self.taken = {path.resolve() for path in files if isinstance(path, Path)}  # a map never replaces an image
 
     def draw(self, path: Path, pixels: Tensor, target: int, title: str) -> Path:
         """Write the image, blended with its map."""

@@ -47,16 +47,13 @@ def load(folder: str | Path, *, head: nn.Module | None = None) -> tuple[Transfer
     """
     folder = Path(folder)
     if folder.is_file():
-        raise CheckpointError(
-            f"{folder}: a file, not a folder. Pickles (.pt, .pth) are refused; give the folder that `save` wrote."
-        )
+        raise CheckpointError(f"{folder} is a file. Give the folder that `save` wrote; pickles are refused.")
     path = folder / "model.json"
     try:
         tensors, facts = load_tensors(folder, "model")
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{folder}: no model.json here. Give the folder that `transferlib train --out` or `save` wrote."
-        ) from None
+        told = f"{folder}: no model.json here"
+        raise CheckpointError(f"{told}. Give the folder that `transferlib train --out` or `save` wrote.") from None
     if facts.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a model of format {FORMAT}. Save it again with this version.")
     classes = facts.get("classes")
@@ -67,14 +64,10 @@ def load(folder: str | Path, *, head: nn.Module | None = None) -> tuple[Transfer
         model = TransferModel(facts["backbone"], len(classes), pretrained=False, head=head, input_size=size)
         own = facts.get("head", "linear")
         if own != "linear" and head is None:
-            raise CheckpointError(
-                f"{folder}: the model has a head of its own, {own}: give one like it, load(…, head=…)."
-            )
+            raise CheckpointError(f"{folder} has a head of its own, {own}: give one like it, load(…, head=…).")
         outputs = len(classes) if head else tensors["head.bias"].numel()
         if outputs != len(classes):
-            raise CheckpointError(
-                f"{folder}: the weights have {outputs} outputs, model.json names {len(classes)} classes."
-            )
+            raise CheckpointError(f"{folder}: weights of {outputs} outputs, model.json names {len(classes)} classes.")
         model.load_state_dict(tensors)
         model.freeze_to(int(facts["frozen"]), above=int(facts.get("frozen_above", 0)))
         model.weights = str(facts["weights"])

@@ -35,9 +35,8 @@ def keep_freed_memory() -> bool:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: a GPU's, or torch's allocator for the processor."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "not enough memory" in str(error))
-    )
+    said = any(words in str(error) for words in ("can't allocate memory", "not enough memory"))
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (isinstance(error, RuntimeError) and said)
 
 
 def halving(action: Callable[[int], T], size: int, told: str = "a batch") -> T:

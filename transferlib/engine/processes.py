@@ -23,9 +23,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     except Exception as error:  # of every kind, from one device to the next
         why = (str(error) or type(error).__name__).splitlines()[0].split(":")[0].rstrip(".")
         there = ["cpu", *(f"cuda:{n}" for n in range(gpus)), *["mps"] * torch.backends.mps.is_available()]
-        raise TransferError(
-            f"there is no device {str(device)!r} here ({why}). There is: {', '.join(there)}."
-        ) from error
+        told = f"there is no device {str(device)!r} here ({why})"
+        raise TransferError(f"{told}. There is: {', '.join(there)}.") from error
     return found
 
 
@@ -57,9 +56,8 @@ class Processes:
             try:
                 from accelerate import Accelerator
             except ImportError:
-                raise TransferError(
-                    f"{self.count} processes were launched, but accelerate is not installed: pip install accelerate."
-                ) from None
+                told = f"{self.count} processes were launched, but accelerate is not installed"
+                raise TransferError(f"{told}: pip install accelerate.") from None
             self._accelerator = Accelerator(cpu=pick_device(device).type == "cpu")
             self.index, self.device = self._accelerator.process_index, self._accelerator.device
         else:

@@ -69,11 +69,9 @@ class Saver:
         told = told if isinstance(told, dict) else {}
         other = [name for name, value in self.identity.items() if told.get(name) != value]
         if other:
-            raise CheckpointError(
-                f"{self.folder} belongs to another run: {' and '.join(other)} differ{'s' * (len(other) == 1)} "
-                "(start: the first weights, the images or their input_size). Give the same options, or start anew "
-                "in another folder."
-            )
+            told = f"{self.folder} belongs to another run: {' and '.join(other)} differ{'s' * (len(other) == 1)}"
+            start = "start: the first weights, the images or their input_size"
+            raise CheckpointError(f"{told} ({start}). Give the same options, or start anew in another folder.")
         try:
             self._restore(tensors, facts)
         except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, AttributeError) as error:
@@ -96,10 +94,9 @@ class Saver:
             index, _, key = name.partition(".")
             like = parameters[int(index)]
             # a fused optimizer walks through memory: its state must lie there as the parameter does
-            laid_out = (
-                torch.empty_like(like, requires_grad=False).copy_(tensor) if tensor.shape == like.shape else tensor
-            )
-            moments.setdefault(int(index), {})[key] = laid_out
+            if tensor.shape == like.shape:
+                tensor = torch.empty_like(like, requires_grad=False).copy_(tensor)
+            moments.setdefault(int(index), {})[key] = tensor
         groups = state.optimizer.state_dict()["param_groups"]
         state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         state.generator.set_state(tensors["order"])

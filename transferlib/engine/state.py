@@ -93,7 +93,6 @@ def averaging(images: int) -> Iterator[None]:
         if "more than 1 value per channel" not in str(error):
             raise
         enough = next((size for size in range(2, images + 1) if images // math.ceil(images / size) > 1), 2)
-        raise TransferError(
-            "BatchNorm cannot average over a batch of 1 image whose map has shrunk to a pixel: choose "
-            f"batch_size={enough} or more, or let the network see larger images."
-        ) from error
+        told = "BatchNorm cannot average over a batch of 1 image whose map has shrunk to a pixel"
+        remedy = f"choose batch_size={enough} or more, or let the network see larger images"
+        raise TransferError(f"{told}: {remedy}.") from error

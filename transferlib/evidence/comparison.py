@@ -101,10 +101,8 @@ def compare(first: ArrayLike, second: ArrayLike = 0.0) -> Comparison:
     """
     ours, theirs = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if ours.ndim != 1 or theirs.shape not in ((), ours.shape):
-        raise DataError(
-            f"Runs are compared in pairs, but their shapes are {ours.shape} and {theirs.shape}: give as many numbers "
-            "of the one as of the other, in the same order of seeds."
-        )
+        told = f"Runs are compared in pairs, but their shapes are {ours.shape} and {theirs.shape}"
+        raise DataError(f"{told}: give as many numbers of each, in the same order of seeds.")
     if len(ours) < 2:
         raise DataError(f"A comparison needs at least 2 pairs of runs, not {len(ours)}: repeat it with another seed.")
     differences = ours - theirs

@@ -51,8 +51,6 @@ def _unknown(name: str) -> WeightsError:
 
     names = {n: f"timm:{n}" for n in timm.list_models()} | {n: n for n in NETWORKS}
     close = [names[n] for n in difflib.get_close_matches(name.removeprefix("timm:"), names, n=5)]
-    return WeightsError(
-        f"there is no backbone called {name!r}. Close to it: {', '.join(close) or 'nothing'}. "
-        f"Registered: {', '.join(NETWORKS)}; others as timm:<name>, see timm.list_models(), or, for text, as "
-        "hf:<name>."
-    )
+    told = f"there is no backbone called {name!r}. Close to it: {', '.join(close) or 'nothing'}"
+    others = "others as timm:<name>, see timm.list_models(), or, for text, as hf:<name>"
+    return WeightsError(f"{told}. Registered: {', '.join(NETWORKS)}; {others}.")

@@ -40,10 +40,9 @@ class _Tokens(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
         if height != self.image_size or width != self.image_size:
-            raise DataError(
-                f"this vision transformer has learned the positions of {self.image_size}×{self.image_size} pixels, "
-                f"not of {height}×{width}. Let it see them so: TransferModel(…, input_size={self.image_size})."
-            )
+            told = f"this vision transformer has learned the positions of {self.image_size}×{self.image_size} pixels"
+            remedy = f"Let it see them so: TransferModel(…, input_size={self.image_size})"
+            raise DataError(f"{told}, not of {height}×{width}. {remedy}.")
         tokens = self.patches(images)
         if tokens.ndim == 4:
             tokens = tokens.flatten(2).transpose(1, 2)

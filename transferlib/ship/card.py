@@ -40,10 +40,8 @@ def read_metrics(run: Path) -> Metrics | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: not what `transferlib train` writes ({error!r}). Train again, or remove the file: the card then "
-            "names no scores."
-        ) from error
+        remedy = "Train again, or remove the file: the card then names no scores"
+        raise CheckpointError(f"{path}: not what `transferlib train` writes ({error!r}). {remedy}.") from error
 
 
 def model_card(

@@ -67,10 +67,8 @@ def overlay(images: Tensor, maps: Tensor, *, strength: float = 0.5) -> Tensor:
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise DataError(f"images must be uint8 of shape (N, 3, H, W), not {images.dtype}, {tuple(images.shape)}.")
     if maps.shape != (len(images), *images.shape[2:]):
-        raise DataError(
-            f"maps of shape {tuple(maps.shape)} do not fit images of shape {tuple(images.shape)}: "
-            "take the maps that grad_cam gives for these images."
-        )
+        found = f"maps of shape {tuple(maps.shape)} do not fit images of shape {tuple(images.shape)}"
+        raise DataError(f"{found}: take the maps that grad_cam gives for these images.")
     if not 0 <= strength <= 1:
         raise DataError(f"strength must be in [0, 1], not {strength}.")
     colours = torch.from_numpy(colormaps["plasma"](maps.cpu().numpy())[..., :3]).permute(0, 3, 1, 2) * 255
@@ -107,11 +105,9 @@ def _cut(model: TransferModel, image: Tensor) -> tuple[nn.Module, nn.Module]:
             if min(x.shape[1:3] if grid_first else x.shape[2:]) > 1:
                 cut, channels_last = index, grid_first
     if not cut:
-        raise TransferError(
-            f"{model.backbone} has no map for Grad-CAM with images of {image.shape[2]}×{image.shape[3]}: its layers "
-            "pass on no grid of places (a vision transformer passes on tokens). Use a convolutional network, "
-            "for example efficientnet_lite0 or resnet18, or larger images."
-        )
+        told = f"{model.backbone} has no map for Grad-CAM with images of {image.shape[2]}×{image.shape[3]}"
+        why = "its layers pass on no grid of places (a vision transformer passes on tokens)"
+        raise TransferError(f"{told}: {why}. Use a convolutional network, say resnet18, or larger images.")
     if channels_last:
         return nn.Sequential(*layers[:cut], Permute([0, 3, 1, 2])), nn.Sequential(Permute([0, 2, 3, 1]), *layers[cut:])
     return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])

@@ -46,9 +46,8 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
     """
     path = Path(path)
     if path.suffix != ".onnx":
-        raise TransferError(
-            f"{path}: the name of an ONNX file ends with .onnx. Choose {path.parent / (path.stem or 'model')}.onnx."
-        )
+        better = path.parent / (path.stem or "model")
+        raise TransferError(f"{path}: the name of an ONNX file ends with .onnx. Choose {better}.onnx.")
     if len(classes) != model.num_classes:
         raise TransferError(f"{len(classes)} class names for {model.num_classes} outputs: they must match.")
     for package in ("onnx", "onnxruntime", "onnxscript"):
@@ -61,15 +60,12 @@ def export_onnx(model: TransferModel, path: str | Path, *, classes: Sequence[str
             content = _graph(served, image_size, facts)
     except Exception as error:  # of several libraries; above 2 GB it is protobuf's
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TransferError(
-            f"{model.backbone} cannot be translated to ONNX ({reason}). Use another backbone."
-        ) from error
+        told = f"{model.backbone} cannot be translated to ONNX ({reason})"
+        raise TransferError(f"{told}. Use another backbone.") from error
     difference = _difference(content, served, image_size)
     if not difference <= TOLERANCE:  # so that a NaN is refused too
-        raise TransferError(
-            f"{path}: onnxruntime's probabilities differ from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}. "
-            f"Nothing was written; use {model.backbone} in PyTorch, or another backbone."
-        )
+        found = f"onnxruntime's probabilities differ from PyTorch's by {difference:.2g}, more than {TOLERANCE:g}"
+        raise TransferError(f"{path}: {found}. Nothing was written; use another backbone.")
     write_whole(path, content)
     return Exported(path, len(content), difference)
 

@@ -26,7 +26,7 @@ def triage(n_train: int | None = 160, *, seed: int = 0, n_val: int = 120, n_test
     content = (files("transferlib.data.builtin") / "triage.tsv").read_text("utf-8")
     rows = [Row(label, text) for _, (label, text) in cells(content, "triage.tsv", ("specialty", "sentence"), tabs=True)]
     credit = "Written for this course by the model that wrote it; no patients. Not for diagnosis. CC BY 4.0."
-    return drawn(rows, "triage", n_train, n_val, n_test, seed, credit)
+    return drawn(rows, "triage", n_train, n_val, n_test, seed, credits=credit)
 
 
 def agnews(n_train: int | None = None, *, seed: int = 0, n_val: int = 1_000, n_test: int | None = 2_000) -> Splits:

@@ -3,18 +3,18 @@
 import os
 import re
 import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from transferlib.data.own.scan import Item, Scan, label_of
+from transferlib.data.own.names import by_key, label_of, number, some
+from transferlib.data.own.scan import Item, Scan
 from transferlib.errors import DataError
 
 GroupRule = Callable[[Path], str] | str | None
-EXAMPLES = 3
 # What looks like an id that several files share, and the rule that finds it in every name.
 _IDS = {
     r"^(\D*\d+)(?=[_\- (]|\.[^.]*\.|[a-zA-Z]\.)": r"^(\D*\d+|.+)",  # patient01_2.png, patient01b.png
@@ -80,14 +80,6 @@ def sound(items: Iterable[Item]) -> tuple[list[Item], list[str]]:
     return [item for item in readable if item not in drop], left_out
 
 
-def by_key(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
-    """The items in groups that share a key, in the order of their first."""
-    found: dict[Hashable, list[Item]] = defaultdict(list)
-    for item in items:
-        found[key(item)].append(item)
-    return list(found.values())
-
-
 def copies(items: Iterable[Item]) -> list[list[Item]]:
     """Groups of two or more files with the same pixels, however they are compressed."""
     return [group for group in by_key(items, lambda item: item.same) if len(group) > 1]
@@ -108,7 +100,10 @@ def across(groups: Iterable[list[Item]]) -> list[list[Item]]:
 def group_ids(items: Sequence[Item], groups: GroupRule = None) -> dict[Item, int]:
     """Number the groups: files are related if their pixels are the same, or if `groups` gives them the same id."""
     rule = _rule(groups)
-    return dict(zip(items, related((("same", item.same), ("id", rule(item))) for item in items), strict=True))
+    keys = [(("same", item.same), ("id", rule(item))) for item in items]
+    if isinstance(groups, str) and len(items) > 1 and len({key for _, key in keys}) == 1:
+        raise DataError(f"groups={groups!r} finds {keys[0][1][1]!r} in every name. Put the (brackets) around the id.")
+    return dict(zip(items, related(keys), strict=True))
 
 
 def related(keys: Iterable[tuple[Hashable, ...]]) -> list[int]:
@@ -162,21 +157,8 @@ def train_command(path: str | os.PathLike[str], groups: GroupRule, depth: int | 
 
 def passed_over(ignored: dict[str, str]) -> list[str]:
     """In words, a reason a text, what was not looked at."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for name, reason in ignored.items():
-        names[reason].append(repr(name))
-    return [f"{number(len(names[why]), 'entry', 'entries')} ({why}): {some(names[why])}" for why in sorted(names)]
-
-
-def number(n: int, one: str, many: str = "") -> str:
-    """A number with its noun: "1 file", "3 files"."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def some(texts: Sequence[str]) -> str:
-    """The first few of many."""
-    rest = f"; and {len(texts) - EXAMPLES:,} more" if len(texts) > EXAMPLES else ""
-    return "; ".join(text.rstrip(".") for text in texts[:EXAMPLES]) + rest
+    groups = by_key(sorted(ignored, key=lambda name: ignored[name]), lambda name: ignored[name])
+    return [f"{number(len(same), 'entry', 'entries')} ({ignored[same[0]]}): {some(map(repr, same))}" for same in groups]
 
 
 def _pairs(groups: Sequence[Sequence[Item]], what: str) -> str:
@@ -196,9 +178,7 @@ def _fatal(found: Scan, names: Sequence[str], left: int) -> str:
     if left >= 2:
         return ""
     if not found.items:
-        loose = list(found.ignored.values()).count("not in a class folder")
-        seen = f"{number(loose, 'file')} but no class folder with images" if loose else "no images"
-        return f"{root!r} holds {seen}. Sort the images into one folder for each class: <folder>/<class>/*.jpg."
+        return found.nothing
     if len(names) == 1:
         inner = found.root / names[0]
         hint = f" Perhaps you mean {os.fspath(inner)!r}?" if "" in found.parts and any(inner.glob("*/")) else ""
@@ -217,13 +197,11 @@ def _rule(groups: GroupRule) -> Callable[[Item], str]:
     except re.error as error:
         raise DataError(f"groups={groups!r} is not a regular expression: {error}.") from error
     if not pattern.groups:
-        raise DataError(
-            f"groups={groups!r} has no (brackets) around the part of the file's name that is the group's id."
-        )
+        raise DataError(f"groups={groups!r} has no (brackets) around the part of the name that is the group's id.")
 
     def match(item: Item) -> str:
         hit = pattern.search(item.path.name) or pattern.search(item.name)
-        if hit is None or hit[1] is None:
+        if not hit or not hit[1]:
             raise DataError(f"groups={groups!r} finds no id in {item.name!r}. Widen the pattern, or rename the file.")
         return str(hit[1])
 

@@ -94,10 +94,8 @@ def _pixels(image: Any, image_size: int, where: str) -> tuple[Tensor, str]:
         array = np.asarray(image)
         if np.issubdtype(array.dtype, np.floating):
             if array.size and not 0 <= array.min() <= array.max() <= 1:
-                raise DataError(
-                    f"{where} has values from {array.min():.3g} to {array.max():.3g}, not in [0, 1]: take Normalize "
-                    "out of its transforms; a network brings its own."
-                )
+                found = f"{where} has values from {array.min():.3g} to {array.max():.3g}, not in [0, 1]"
+                raise DataError(f"{found}: take Normalize out of its transforms; a network brings its own.")
             array = np.rint(array * 255).astype(np.uint8)
         if array.ndim == 3 and array.shape[0] == 3:
             array = array.transpose(1, 2, 0)

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -10,33 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferlib.data.own.clean import (
-    Cleaned,
-    GroupRule,
-    by_key,
-    clean,
-    copies,
-    group_ids,
-    id_doubt,
-    number,
-    passed_over,
-    some,
-    sound,
-)
+from transferlib.data.own.clean import Cleaned, GroupRule, clean, copies, group_ids, id_doubt, passed_over, sound
 from transferlib.data.own.images import THUMB, load_image
+from transferlib.data.own.names import alike, by_key, label_of, number, some
 from transferlib.data.own.near import near_copies
-from transferlib.data.own.scan import Item, Scan, alike, in_threads, label_of, outside, scan
+from transferlib.data.own.scan import Item, Scan, in_threads, outside, scan
 from transferlib.data.splits import PARTS, Split, Splits, draw, split_by_group
 from transferlib.errors import DataError
 from transferlib.files.tensors import hash_of, mapped_tensor
 
 SHARE = 0.2
+FLATTERED = "If the model was trained on some of them, the score is flattered."
+Where = str | os.PathLike[str]
 OnBad = Literal["error", "skip"]
 Size = int | None  # None: what there is, or a share of it
 
 
 def folder(
-    path: str | os.PathLike[str],
+    path: Where,
     *,
     image_size: int = 224,
     n_train: int | None = None,
@@ -47,7 +38,7 @@ def folder(
     depth: int | None = None,
     on_bad: OnBad = "error",
     augment: str = "flip",
-    cache: str | os.PathLike[str] | None = None,
+    cache: Where | None = None,
 ) -> Splits:
     """Load `<path>/<class>/*.jpg`, or the same below `train/`, `val/` and `test/` in any usual spelling ("Testing").
 
@@ -81,12 +72,7 @@ def folder(
     ids = np.array([usable.ids[item] for item in usable.items])
     rows = {part: np.flatnonzero([item.part == part for item in usable.items]) for part in found.parts}
     chosen = divide(rows, labels, ids, (n_train, n_val, n_test), seed)
-    for name, index in chosen.items():
-        if missing := [repr(label) for k, label in enumerate(usable.classes) if k not in labels[index]]:
-            raise DataError(
-                f"{os.fspath(path)!r}: {name} got no image of {some(missing)}. "
-                f"Ask for more than n_{name}={len(index)}, or try another seed."
-            )
+    refuse_absent(path, usable.classes, {name: labels[index] for name, index in chosen.items()}, "image")
 
     def split(index: np.ndarray) -> Split:
         images = _images([usable.items[i] for i in index], image_size, cache)
@@ -98,12 +84,7 @@ def folder(
 
 
 def labelled_split(
-    path: str | os.PathLike[str],
-    classes: tuple[str, ...],
-    *,
-    image_size: int,
-    on_bad: OnBad = "error",
-    depth: int | None = None,
+    path: Where, classes: tuple[str, ...], *, image_size: int, on_bad: OnBad = "error", depth: int | None = None
 ) -> Split:
     """Load the held-out images of a folder, to score a model that knows `classes`, in their order.
 
@@ -117,40 +98,46 @@ def labelled_split(
     part = next(name for name in ("test", "val", "train", "") if name in found.parts)
     usable, left_out = sound([item for item in found.items if item.part == part])
     numbers = {label_of(name): index for index, name in enumerate(classes)}
-    if strange := sorted({item.label for item in usable} - set(numbers)):
-        foreign = (
-            f"{number(len(strange), 'class', 'classes')} that the model does not know: {some([*map(repr, strange)])}"
-        )
-        left_out.append(f"{foreign}. It knows {some([*map(repr, classes)])}")
-        usable = [item for item in usable if item.label in numbers]
+    left_out += foreign((item.label for item in usable), numbers)
+    usable = [item for item in usable if item.label in numbers]
     refuse_or_warn(path, left_out, on_bad)
+    if not usable:
+        raise DataError(f"{os.fspath(path)!r} holds no image that can be used." if found.items else found.nothing)
     for remark in _remarks(usable):
         warnings.warn(f"{os.fspath(path)!r}: {remark}", stacklevel=2)
     if part in ("train", ""):
-        warnings.warn(
-            f"{os.fspath(path)!r} has no test/ or val/: all its {len(usable)} images are scored. If the model was "
-            "trained on some of them, the score is flattered.",
-            stacklevel=2,
-        )
-    if not usable:
-        raise DataError(f"{os.fspath(path)!r} holds no image that can be used.")
+        told = f"{os.fspath(path)!r} has no test/ or val/: all its {len(usable)} images are scored"
+        warnings.warn(f"{told}. {FLATTERED}", stacklevel=2)
     labels = torch.tensor([numbers[item.label] for item in usable])
     ids = group_ids(usable)
     return Split(_images(usable, image_size, None), labels, torch.tensor([ids[item] for item in usable]))
 
 
-def refuse_or_warn(path: str | os.PathLike[str], left_out: list[str], on_bad: str) -> None:
+def refuse_or_warn(path: Where, left_out: list[str], on_bad: str) -> None:
     """Refuse what cannot be used, or warn that it is left out."""
     if on_bad not in ("error", "skip"):
         raise DataError(f'on_bad must be "error" or "skip", not {on_bad!r}.')
     if left_out and on_bad == "error":
-        raise DataError(
-            f"{os.fspath(path)!r} cannot be used as it is:{_listed(left_out)}\n"
-            'Repair or remove these, or load with on_bad="skip" to leave them out (--on-bad skip in the terminal). '
-            "See all of them: transferlib data check."
-        )
+        remedy = 'Repair or remove these, or load with on_bad="skip" to leave them out (--on-bad skip in the terminal).'
+        told = f"{os.fspath(path)!r} cannot be used as it is:{_listed(left_out)}"
+        raise DataError(f"{told}\n{remedy} See all of them: transferlib data check.")
     for reason in left_out:
         warnings.warn(f"{os.fspath(path)!r}: left out {reason}.", stacklevel=3)
+
+
+def foreign(labels: Iterable[str], classes: Collection[str]) -> list[str]:
+    """The labels that a model does not know, in words: none or one text."""
+    strange = sorted({*labels} - {*classes})
+    told = f"{number(len(strange), 'class', 'classes')} that the model does not know: {some(map(repr, strange))}"
+    return [f"{told}. It knows {some(map(repr, classes))}"] if strange else []
+
+
+def refuse_absent(path: Where, classes: Sequence[str], labels: dict[str, np.ndarray], noun: str) -> None:
+    """DataError where one of train, val and test, by their labels, got nothing of a class."""
+    for part, given in labels.items():
+        if absent := [repr(name) for k, name in enumerate(classes) if k not in given]:
+            remedy = f"Ask for more than n_{part}={len(given)}, or try another seed"
+            raise DataError(f"{os.fspath(path)!r}: {part} got no {noun} of {some(absent)}. {remedy}.")
 
 
 def divide(
@@ -185,25 +172,23 @@ def divide(
     return chosen | {"train": take("train", pool[~np.isin(ids[pool], held_out)])}
 
 
-def _images(items: list[Item], image_size: int, cache: str | os.PathLike[str] | None) -> Tensor:
+def _images(items: list[Item], image_size: int, cache: Where | None) -> Tensor:
     """The pixels of the items, (N, 3, image_size, image_size), in memory or in a mapped file."""
     if cache is None:
         return torch.stack([cast(Tensor, item.pixels) for item in items])
 
     def fill(images: Tensor) -> None:
-        in_threads(
-            lambda i: images[i].copy_(load_image(items[i].path, image_size)), range(len(items)), "decoding images"
-        )
+        todo = list(zip(images, items, strict=True))
+        in_threads(lambda pair: pair[0].copy_(load_image(pair[1].path, image_size)), todo, "decoding images")
 
     key = hash_of(str(image_size), *(item.sha256 for item in items))
     shape = (len(items), 3, image_size, image_size)
     try:
         return mapped_tensor(Path(cache), "images", key, shape, torch.uint8, fill)
     except OSError as error:
-        raise DataError(
-            f"{os.fspath(cache)!r} cannot hold the decoded images ({error.strerror or error}). Free "
-            f"{torch.Size(shape).numel() / 1e6:,.0f} MB there, or give another folder."
-        ) from error
+        told = f"{os.fspath(cache)!r} cannot hold the decoded images ({error.strerror or error})"
+        remedy = f"Free {torch.Size(shape).numel() / 1e6:,.1f} MB there, or give another folder"
+        raise DataError(f"{told}. {remedy}.") from error
 
 
 def _notes(
@@ -220,13 +205,12 @@ def _notes(
         else:
             yield f"There is only {train}: val and test are cut from it."
     if found.depth == 2:
-        yield f"The classes are the folders inside the folders: {some([repr(name) for name in usable.classes])}."
-    if deeper := {
-        item.label for item in usable.items if item.name.count("/") > (found.depth or 1) + ("" not in found.parts)
-    }:
-        yield f"What lies in folders inside a class counts for the class: {some([repr(k) for k in sorted(deeper)])}."
+        yield f"The classes are the folders inside the folders: {some(map(repr, usable.classes))}."
+    level = (found.depth or 1) + ("" not in found.parts)
+    if deeper := {item.label for item in usable.items if item.name.count("/") > level}:
+        yield f"What lies in folders inside a class counts for the class: {some(map(repr, sorted(deeper)))}."
     for names in alike(usable.classes):
-        yield f"Classes whose names look alike: {some([repr(name) for name in names])}. Are they one?"
+        yield f"Classes whose names look alike: {some(map(repr, names))}. Are they one?"
     for reason in usable.left_out:
         yield f"Left out: {reason}."
     yield from _remarks(usable.items)
@@ -234,17 +218,15 @@ def _notes(
         yield f"{number(len(twins), 'group')} of identical pictures, each kept on one side."
     if groups is not None:
         yield f"{number(len({*usable.ids.values()}), 'group')} of related files, each kept on one side."
-    sides = {usable.items[i]: split for split, index in chosen.items() for i in index}
-    crossing = [
-        f"{same[0].name!r} ({sides[same[0]]}) ~ {other.name!r} ({sides[other]})"
-        for same in (near_copies([*sides]) if look else [])
-        if (other := next((item for item in same if sides[item] != sides[same[0]]), None))
-    ]
+    sides, crossing = {usable.items[i]: split for split, index in chosen.items() for i in index}, []
+    for one, *others in near_copies([*sides]) if look else []:
+        if other := next((item for item in others if sides[item] != sides[one]), None):
+            crossing.append(f"{one.name!r} ({sides[one]}) ~ {other.name!r} ({sides[other]})")
     if crossing:
         yield f"{number(len(crossing), 'group')} of near copies on two sides flatter the score: {some(crossing)}."
     for split, index in chosen.items():
         if few := [usable.classes[k] for k, n in enumerate(np.bincount(labels[index])) if n == 1]:
-            yield f"{split} has a single image of {some([repr(name) for name in few])}: its score says little."
+            yield f"{split} has a single image of {some(map(repr, few))}: that says little."
     for told in passed_over(found.ignored):
         yield f"Ignored {told}."
 
@@ -252,8 +234,8 @@ def _notes(
 def _remarks(items: list[Item]) -> list[str]:
     """What one should know of how the items were read, a sentence a remark."""
     noted = sorted((item for item in items if item.remark), key=lambda item: item.remark)
-    groups = by_key(noted, lambda item: item.remark)
-    return [f"{number(len(same), 'image')} {same[0].remark}: {some([repr(i.name) for i in same])}." for same in groups]
+    told = [(same[0].remark, [repr(item.name) for item in same]) for same in by_key(noted, lambda item: item.remark)]
+    return [f"{number(len(names), 'image')} {remark}: {some(names)}." for remark, names in told]
 
 
 def _listed(texts: Iterable[str]) -> str:

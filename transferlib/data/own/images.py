@@ -142,20 +142,11 @@ def _remark(image: Image.Image, pixels: Tensor) -> str:
     remarks = []
     if image.mode.startswith("I;16") and (bits := used_bits(image)) < 16:
         remarks.append(f"read as {bits} bits, all that is used of 16")
-    if image.format != "MPO" and _goes_on(image):  # a camera's second picture is a preview
-        remarks.append("of which only the first page is read")
-    if pixels.max() < DARK:
-        remarks.append("nearly black")
-    return "; ".join(remarks)
-
-
-def _goes_on(image: Image.Image) -> bool:
-    """Whether there is a second page or frame."""
-    try:
+    with suppress(Exception):  # EOFError, and whatever a damaged page raises: the first one is already read
         image.seek(1)
-    except Exception:  # EOFError, and whatever a damaged page raises: the first one is already read
-        return False
-    return True
+        remarks += ["of which only the first page is read"] * (image.format != "MPO")  # a camera's second is a preview
+    remarks += ["nearly black"] * bool(pixels.max() < DARK)
+    return "; ".join(remarks)
 
 
 def thumbnail(pixels: Tensor) -> NDArray[np.uint8]:

@@ -14,8 +14,8 @@ from scipy.cluster.hierarchy import DisjointSet
 from scipy.fft import dct
 from scipy.ndimage import uniform_filter1d
 
-from transferlib.data.own.clean import by_key
 from transferlib.data.own.images import THUMB
+from transferlib.data.own.names import by_key
 from transferlib.data.own.scan import Item
 from transferlib.files.waiting import each
 
@@ -94,10 +94,8 @@ def agree(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]
     found = _correlation(whole, whole_other)
     for crop in _CROPPED:
         todo = np.flatnonzero(found < AGREEMENT)
-        found[todo] = np.maximum(
-            _correlation(_structure(crop @ one[todo] @ crop.T), whole_other[todo]),
-            _correlation(whole[todo], _structure(crop @ other[todo] @ crop.T)),
-        )
+        either = _correlation(_structure(crop @ one[todo] @ crop.T), whole_other[todo])
+        found[todo] = np.maximum(either, _correlation(whole[todo], _structure(crop @ other[todo] @ crop.T)))
     return np.asarray(found >= AGREEMENT)
 
 

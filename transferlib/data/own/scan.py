@@ -11,6 +11,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transferlib.data.own.images import SUFFIXES, THUMB, check_size, decode_image, read, thumbnail
+from transferlib.data.own.names import by_key, label_of, number, seen
 from transferlib.errors import DataError
 from transferlib.files.room import check_room
 from transferlib.files.waiting import waiting
@@ -33,7 +35,9 @@ _SPELLED = {
     "test": "test(ing)?|tst|holdout|heldout",
 }
 _AROUND = "(my|the|set|split|part|folder|data|images?|imgs?|photos?|pictures?|samples?)*"
-_CLUTTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+# What systems, cameras and network disks put beside photographs.
+_CLUTTER = {"__macosx", "desktop.ini", "@eadir", "$recycle.bin", "recycler", "#recycle", "@recycle", "#snapshot"}
+_CLUTTER |= {"system volume information", "lost+found", "lost.dir", "found.000", "thumbs.db"}
 MARK = "made by transferlib"  # in every picture and page that the program writes
 _OURS = "written by transferlib"
 _OUR_NAMES = r"(model|progress)(-[0-9a-f]{16})?\.(json|safetensors)|(images|features)-.*\.(bin|json)|metrics\.json"
@@ -47,8 +51,8 @@ class Item:
     name: its path inside the folder. part: "train", "val" or "test", or "" in a folder without such parts.
     label: its class, in Unicode's composed form. same: a digest of its pixels, as of `Picture`, and sha256 of its
     bytes. error: why it cannot be read, if so; size is (width, height) in the file and mode Pillow's name for its
-    pixels; turned: whether its EXIF entry turns it. remark: what
-    one should know of how it was read. thumb: grey, uint8 of shape (32, 32).
+    pixels; turned: whether its EXIF entry turns it. remark: what one should know of how it was read. thumb: grey,
+    uint8 of shape (32, 32).
     """
 
     path: Path
@@ -88,6 +92,14 @@ class Scan:
         """The items that could be decoded."""
         return [item for item in self.items if not item.error]
 
+    @property
+    def nothing(self) -> str:
+        """What to do about a folder without an image in a class folder."""
+        loose = list(self.ignored.values()).count("not in a class folder")
+        held = f"{number(loose, 'file')} but no class folder with images" if loose else "no images"
+        name = os.fspath(self.root)
+        return f"{name!r} holds {held}. Sort them into one folder for each class: <folder>/<class>/*.jpg."
+
     def needs(self, part: str) -> int:
         """How many unrelated images of each class the part must hold: one for each split that comes from it."""
         return 4 - len(self.parts) if part in ("", "train") else 1
@@ -123,18 +135,13 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
     except OSError as error:
         raise _unlisted(path, error) from error
     unclear = unclear or _twins([*files]) or ("" if depth else _two_depths(tops, files))
-    todo = [
-        Item(file, file.relative_to(root).as_posix(), part, label_of(top.name))
-        for part in tops
-        for top in tops[part]
-        for file in files[top]
-    ]
-    if not unclear:
-        check_room(image_size or 1, len(todo))
-    items = tuple(in_threads(lambda item: _load(item, image_size), [] if unclear else todo, "reading images"))
     classes = {part: tuple(dict.fromkeys(label_of(top.name) for top in tops[part])) for part in tops}
+    listed = [(part, top, file) for part in tops for top in tops[part] for file in files[top]]
+    todo = [Item(file, file.relative_to(root).as_posix(), part, label_of(top.name)) for part, top, file in listed]
     if unclear:
-        unclear = f"{os.fspath(path)!r} is not clear: {unclear}"
+        todo, unclear = [], f"{os.fspath(path)!r} is not clear: {unclear}"
+    check_room(image_size or 1, len(todo))
+    items = tuple(in_threads(lambda item: _load(item, image_size), todo, "reading images"))
     return Scan(root, parts, classes, items, _named(root, ignored), unclear, depth)
 
 
@@ -153,47 +160,29 @@ def outside(option: str, out: str | os.PathLike[str], *folders: str | os.PathLik
     Called before the look at the images, which may take minutes.
     """
     path = Path(out)
+    if not os.fspath(out).strip():
+        raise DataError(f"{option} is empty. Give the place to write to.")
     try:
-        inside = [
-            each for each in folders if Path(each).is_dir() and path.resolve().is_relative_to(Path(each).resolve())
-        ]
+        real, there = path.resolve(), [Path(each) for each in folders if Path(each).is_dir()]
+        inside = [os.fspath(each) for each in there if real.is_relative_to(each.resolve())]
         path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a loop of links
         raise DataError(f"{option} {os.fspath(out)!r} cannot be used ({error}). Give another place.") from error
-    if not os.fspath(out).strip():
-        raise DataError(f"{option} is empty. Give the place to write to.")
     if inside:
-        raise DataError(
-            f"{option} {os.fspath(out)!r} lies in {os.fspath(inside[0])!r}, where it would be taken for a class or an "
-            "image. Give a place outside."
-        )
+        why = f"lies in {inside[0]!r}, where it would be taken for a class or an image"
+        raise DataError(f"{option} {os.fspath(out)!r} {why}. Give a place outside.")
     return path
 
 
 def ours(path: Path) -> bool:
     """Whether this program made the picture or the page."""
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            start = file.read(2048)
-            file.seek(max(0, path.stat().st_size - 2048))  # PDFs say it at the end
-            return MARK.encode() in start + file.read()
-    except OSError:
-        return False
-
-
-def label_of(name: str) -> str:
-    """The name of a class folder in the one form in which names are compared: file systems write "ä" in two ways."""
-    return unicodedata.normalize("NFC", name)
-
-
-def alike(names: Iterable[str]) -> list[list[str]]:
-    """Names of classes that differ only in capitals, or in forms of a letter."""
-    found = defaultdict(list)
-    for name in names:
-        found[unicodedata.normalize("NFKC", name).casefold()].append(name)
-    return [same for same in found.values() if len(same) > 1]
+    with suppress(OSError):
+        if path.is_file():  # opening a pipe could block
+            with path.open("rb") as file:
+                start = file.read(2048)
+                file.seek(max(0, path.stat().st_size - 2048))  # PDFs say it at the end
+                return MARK.encode() in start + file.read()
+    return False
 
 
 def in_threads(function: Callable[[Any], Any], items: Sequence[Any], told: str) -> list[Any]:
@@ -250,49 +239,49 @@ def _tops(folder: Path, depth: int, ignored: dict[Path, str]) -> list[Path]:
 def _two_depths(tops: dict[str, list[Path]], files: dict[Path, list[Path]]) -> str:
     """Why it is not sure that the outer folders are the classes; "" if it is."""
     for part in tops:
-        holders: dict[str, list[str]] = defaultdict(list)
+        for same in by_key(tops[part], lambda top: _said(top.name)[1]):
+            if _said(same[0].name)[1] and len({_said(top.name)[0] for top in same} - {()}) > 1:
+                names = f"{same[0].name!r} and {same[-1].name!r} may be parts of one class"
+                return f"{names}. Make folders train, val and test, and the classes in them. Or say --depth 1 if not."
+        holders: dict[str, list[Path]] = defaultdict(list)
         for top in tops[part]:
             inside = {label_of(file.relative_to(top).parts[0]).casefold() for file in files[top] if file.parent != top}
             said = sorted({_part(name) for name in inside} - {""})
             if len(said) > 1:
-                swapped = f"{said[0]}/{top.name}"
-                found = f"{top.name!r} holds {' and '.join(said)}. Put the parts outside and the classes inside"
-                return f"{found}, {swapped!r} and so on. Or say --depth 1 to pool them."
+                alone = not any(files[other] for other in tops[part] if other != top)
+                remedy = f"Put the parts outside and the classes inside, '{said[0]}/{top.name}' and so on."
+                remedy = f"Perhaps you mean {os.fspath(top)!r}?" if alone else remedy
+                return f"{top.name!r} holds {' and '.join(said)}. {remedy} Or say --depth 1 to pool them."
             for name in sorted(inside):
-                holders[name].append(top.name)
-        for name, outer in holders.items():
-            if len(outer) > 1:
-                return (
-                    f"{outer[0]!r} and {outer[1]!r} both hold a folder {name!r}. Which are the classes? --depth 1: "
-                    "the outer ones, and what lies deeper counts for them. --depth 2: the inner ones. If the outer are "
-                    "parts, call them train, val and test."
-                )
+                holders[name].append(top)
+        for name, (one, *others) in holders.items():
+            if others:
+                told = f"{one.name!r} and {others[0].name!r} both hold a folder {name!r}. Which are the classes?"
+                depths = "--depth 1: the outer ones, with all that lies in them. --depth 2: the inner ones."
+                return f"{told} {depths} If the outer are parts, call them train, val and test."
     return ""
+
+
+def _said(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The parts that the words of a name say, and its other words: "cats_train" says "train" of "cats"."""
+    words = re.findall(r"[^\W_]+", label_of(name).casefold())
+    return tuple(filter(None, map(_part, words))), tuple(word for word in words if not _part(word))
 
 
 def _twins(tops: Iterable[Path]) -> str:
     """Two class folders whose names look the same; "" if there are none."""
-    first: dict[object, Path] = {}
-    for top in tops:
-        seen = "".join(c for c in label_of(top.name) if unicodedata.category(c) != "Cf")  # zero-width and the like
-        key = " ".join(seen.split())
-        for mark in (key, (key, top.parent)):
-            other = first.setdefault(mark, top)
-            beside = other.parent == top.parent
-            if other.name != top.name and (beside or label_of(other.name) != label_of(top.name)):
-                points = [" ".join(f"U+{ord(c):04X}" for c in path.name) for path in (other, top)]
-                return (
-                    f"the class folders {other.name!r} ({points[0]}) and {top.name!r} ({points[1]}) look the same. "
-                    "Merge them, or rename one."
-                )
+    for same in by_key(tops, lambda top: seen(top.name)):
+        for one, two in combinations(same, 2):
+            beside = one.parent == two.parent
+            if one.name != two.name and (beside or label_of(one.name) != label_of(two.name)):
+                names = [f"{name!r} ({' '.join(f'U+{ord(c):04X}' for c in name)})" for name in (one.name, two.name)]
+                return f"the class folders {' and '.join(names)} look the same. Merge them, or rename one."
     return ""
 
 
 def _unlisted(path: str | os.PathLike[str], error: OSError) -> DataError:
-    return DataError(
-        f"{os.fspath(error.filename or path)!r} cannot be listed ({error.strerror or error}). "
-        "Check that it exists and that you may read it."
-    )
+    name, why = os.fspath(error.filename or path), error.strerror or error
+    return DataError(f"{name!r} cannot be listed ({why}). Check that it exists and that you may read it.")
 
 
 def _named(root: Path, ignored: dict[Path, str]) -> dict[str, str]:
@@ -323,8 +312,7 @@ def _sifted(top: Path, fault: Callable[[Path], str], ignored: dict[Path, str]) -
 def _no_class(entry: Path) -> str:
     if not entry.is_dir():
         return "not in a class folder"
-    back = entry.is_symlink() and entry.parent.resolve().is_relative_to(entry.resolve())
-    if back:
+    if entry.is_symlink() and entry.parent.resolve().is_relative_to(entry.resolve()):
         return "a link that leads back here"
     seen: dict[Path, str] = {}
     return _OURS if not any(_files(entry, seen)) and _OURS in seen.values() else ""

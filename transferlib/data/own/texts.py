@@ -8,8 +8,9 @@ import re
 import sys
 import unicodedata
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -17,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.cluster.hierarchy import DisjointSet
 
-from transferlib.data.own.clean import number, some
-from transferlib.data.own.folder import OnBad, refuse_or_warn
+from transferlib.data.own.clean import related
+from transferlib.data.own.folder import FLATTERED, OnBad, foreign, refuse_absent, refuse_or_warn
+from transferlib.data.own.names import alike, by_key, label_of, number, some
 from transferlib.data.splits import PARTS, Split, Splits, encode, held_out_first
 from transferlib.errors import DataError
 
@@ -28,6 +29,8 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 WHO = "patient|subject|person|user|author|speaker|customer|client|student|conversation|thread|session|document"
 IDS = re.compile(rf"({WHO})s?[ _-]?(id)?")
 """Columns that say, by their names, which rows belong together."""
+NOTHING = {"nan", "na", "n/a", "#n/a", "null", "none"}
+"""What programs write into a cell that is empty."""
 TABLES = (".csv", ".tsv", ".tab")
 """What the names of tables end with; in all but the first a tab separates, and a quotation mark is part of a text."""
 
@@ -78,11 +81,8 @@ def texts(
     sizes = [share if n is None else n for n in (n_val, n_test)]
     notes = (*(f"Left out: {reason}." for reason in left_out), *_described(rows))
     splits = drawn(rows, path.stem, n_train, sizes[0], sizes[1], seed, notes=notes)
-    for part in PARTS:
-        there = getattr(splits, part).labels.unique().tolist()
-        if missing := [repr(name) for k, name in enumerate(splits.classes) if there and k not in there]:
-            remedy = f"Ask for more than n_{part}={len(getattr(splits, part))}, or try another seed"
-            raise DataError(f"{path}: {part} got no text of {some(missing)}. {remedy}.")
+    labels = {part: getattr(splits, part).labels.numpy() for part in PARTS}
+    refuse_absent(path, splits.classes, {part: given for part, given in labels.items() if len(given)}, "text")
     return splits
 
 
@@ -92,16 +92,15 @@ def labelled_texts(
     """All texts of a table, to score a model that knows `classes`, in their order, with a warning; else as `texts`."""
     path = Path(path).expanduser()
     rows, left_out = sound(labelled(path, label, text))
-    refuse_or_warn(path, left_out, on_bad)
     places = {_spelled(name): place for place, name in enumerate(classes)}
-    if strange := sorted({row.label for row in rows} - places.keys()):
-        told = f"{path} has classes that the model does not know: {some([repr(name) for name in strange])}"
-        raise DataError(f"{told}. It knows {', '.join(classes)}.")
+    left_out += foreign((row.label for row in rows), places)
+    rows = [row for row in rows if row.label in places]
+    refuse_or_warn(path, left_out, on_bad)
     if not rows:
         raise DataError(f"{path} holds no text that can be used: give a table with a header and one text a row.")
-    told = f"all its {len(rows)} texts are scored. If the model was trained on some of them, the score is flattered"
-    warnings.warn(f"{path}: {told}.", stacklevel=2)
-    return split_of(rows, np.array([places[row.label] for row in rows]), groups_of(rows), np.arange(len(rows)))
+    warnings.warn(f"{path}: all its {len(rows)} texts are scored. {FLATTERED}", stacklevel=2)
+    labels = np.array([places[row.label] for row in rows])
+    return split_of(rows, labels, groups_of(rows), np.arange(len(rows)))
 
 
 def unlabelled(name: str, column: str) -> list[dict[str, Any]]:
@@ -124,32 +123,38 @@ def unlabelled(name: str, column: str) -> list[dict[str, Any]]:
 
 
 def labelled(path: Path, label: str, text: str, groups: str | None = None) -> list[Row]:
-    """The rows of a table, each label in one Unicode form; warns of labels that look alike."""
+    """The rows of a table, each label in one Unicode form; warns of labels that look alike or may stand for none."""
     found = table(path, (label, text, *([groups] if groups else [])))
-    for same in _alike({" ".join(label.split()) for _, (label, *_) in found}, _spelled):
-        told = f"{' and '.join(map(ascii, same))} are one class, written in several Unicode forms"
-        warnings.warn(f"{path}: {told}.", stacklevel=3)
-    for same in _alike({_spelled(label) for _, (label, *_) in found}, str.casefold):
-        told = f"{' and '.join(map(repr, same))} are {len(same)} classes, and differ only in capitals"
+    rows = [Row(_spelled(name), words.strip(), "".join(group).strip(), line) for line, (name, words, *group) in found]
+    labels = {row.label for row in rows}
+    for same in by_key(sorted({" ".join(name.split()) for _, (name, *_) in found}), _spelled):
+        if len(same) > 1:
+            told = f"{' and '.join(map(ascii, same))} are one class, written in several Unicode forms"
+            warnings.warn(f"{path}: {told}.", stacklevel=3)
+    for same in alike(sorted(labels)):
+        told = f"{' and '.join(map(ascii, same))} are {len(same)} classes, and look alike"
         warnings.warn(f"{path}: {told}. If they are one, write them alike.", stacklevel=3)
-    return [Row(_spelled(name), words.strip(), "".join(group).strip(), line) for line, (name, words, *group) in found]
+    if nothing := sorted(name for name in labels if name.casefold() in NOTHING):
+        told = f"{' and '.join(map(repr, nothing))} may stand for no label at all"
+        warnings.warn(f"{path}: {told}. If so, leave those cells empty.", stacklevel=3)
+    return rows
 
 
 def sound(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Leave out rows without label or text and texts with two labels; what remains, and in words what does not."""
-    left_out, full, same = [], [row for row in rows if row.label and row.text], defaultdict(list)
+    left_out, full = [], [row for row in rows if row.label and row.text]
     if empty := [f"line {row.line}" for row in rows if not (row.label and row.text)]:
         left_out.append(f"{number(len(empty), 'row')} without a label or without a text: {some(empty)}")
-    for row in full:
-        same[_key(row.text)].append(row)
-    if doubtful := {key: found for key, found in same.items() if len({row.label for row in found}) > 1}:
-        told = []
-        for one, *others in doubtful.values():
-            other = next(row for row in others if row.label != one.label)
+    told, kept = [], []
+    for one, *others in by_key(full, lambda row: _key(row.text)):
+        if other := next((row for row in others if row.label != one.label), None):
             said = f"{one.label!r} (line {one.line}) and {other.label!r} (line {other.line})"
             told.append(f"{one.text[:60]!r} is labelled {said}")
+        else:
+            kept += [one, *others]
+    if told:
         left_out.append(f"{number(len(told), 'text')} with two different labels: {some(told)}")
-    return [row for row in full if _key(row.text) not in doubtful], left_out
+    return sorted(kept, key=lambda row: row.line), left_out
 
 
 def read(path: Path) -> str:
@@ -169,7 +174,8 @@ def utf8(data: bytes, name: str) -> str:
     if bad >= 0:
         line, before = data.count(b"\n", 0, bad) + 1, data[data.rfind(b"\n", 0, bad) + 1 : bad][-30:]
         place = f", after {before.decode('ascii', 'replace')!r}," if before else ""
-        remedy = "a spreadsheet saves it as 'CSV UTF-8'; or run: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+        form = "UTF-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "WINDOWS-1252"
+        remedy = f"a spreadsheet saves it as 'CSV UTF-8'; or run: iconv -f {form} -t UTF-8 OLD > NEW"
         told = f"{name}, line {line}: the byte 0x{data[bad]:02x}{place} is not UTF-8"
         raise DataError(f"{told}. If this is a table of texts, {remedy}.")
     return content
@@ -248,7 +254,7 @@ def _row_like(line: str, mark: str, labels: set[str]) -> bool:
 
 def _spelled(label: str) -> str:
     """A label or a column's name in one form: Unicode has several for the same letters."""
-    return unicodedata.normalize("NFC", " ".join(label.split()))
+    return label_of(" ".join(label.split()))
 
 
 def _key(text: str) -> str:
@@ -256,22 +262,10 @@ def _key(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _alike(names: Iterable[str], key: Callable[[str], str]) -> list[list[str]]:
-    """The names that have a key in common with another."""
-    found = defaultdict(list)
-    for name in sorted(names):
-        found[key(name)].append(name)
-    return [same for same in found.values() if len(same) > 1]
-
-
 def groups_of(rows: Sequence[Row]) -> np.ndarray:
     """One number for all rows whose texts are the same (see `texts`) or that are of one group."""
-    related, numbers = DisjointSet(range(len(rows))), dict[int, int]()
-    first: dict[tuple[str, str], int] = {}
-    for index, row in enumerate(rows):
-        for key in (("text", _key(row.text)), ("group", row.group))[: 1 + bool(row.group)]:
-            related.merge(index, first.setdefault(key, index))
-    return np.array([numbers.setdefault(related[i], len(numbers)) for i in range(len(rows))], dtype=np.int64)
+    keys = ((("text", _key(row.text)), *[("group", row.group)] * bool(row.group)) for row in rows)
+    return np.array(related(keys), dtype=np.int64)
 
 
 def _described(rows: Sequence[Row]) -> Iterator[str]:
@@ -284,22 +278,15 @@ def _described(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def drawn(
-    rows: Sequence[Row],
-    name: str,
-    n_train: int | None,
-    n_val: int,
-    n_test: int,
-    seed: int,
-    credits: str = "",
-    notes: tuple[str, ...] = (),
+    rows: Sequence[Row], name: str, n_train: int | None, n_val: int, n_test: int, seed: int, **facts: Any
 ) -> Splits:
-    """Three splits of labelled texts, those that belong together on one side."""
+    """Three splits of labelled texts, those that belong together on one side. facts: more of `Splits`."""
     classes = tuple(sorted({row.label for row in rows}))
     places = {label: place for place, label in enumerate(classes)}
     labels, groups = np.array([places[row.label] for row in rows], dtype=np.int64), groups_of(rows)
     parts = held_out_first(labels, groups, n_train, n_val, n_test, seed=seed)
     train, val, test = (split_of(rows, labels, groups, part) for part in parts)
-    return Splits(train, val, test, classes, name, augment="none", credits=credits, notes=notes)
+    return Splits(train, val, test, classes, name, augment="none", **facts)
 
 
 def split_of(rows: Sequence[Row], labels: np.ndarray, groups: np.ndarray, part: np.ndarray) -> Split:
