@@ -61,7 +61,7 @@ class Rebuild(NbGraderPreprocessor):
                 waiting.append(cell)
             elif name(released.cells[here]):
                 added[here], waiting = waiting, []
-        notes: dict[str, list[str]] = {"had lost the mark of nbgrader, found by id, text or place": sorted(strays)}
+        notes: dict[str, list[str]] = {"found by id, text or place, without the mark of nbgrader": sorted(strays)}
         cells = []
         for here, cell in enumerate(released.cells):
             cells += added.get(here, [])

@@ -216,7 +216,7 @@ HOSTILE = {
         loses=TESTS - {"test-count", "test-new-head"},
         notes="the kernel died",
     ),
-    "metadata and ids lost": Hostile(bare, notes="had lost the mark of nbgrader, found by id, text or place: count,"),
+    "metadata and ids lost": Hostile(bare, notes="found by id, text or place, without the mark of nbgrader: count,"),
     "words deleted": Hostile(delete("words"), notes="no answer in words was found here"),
     "a bracket not closed": Hostile(
         unread,
