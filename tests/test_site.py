@@ -105,6 +105,9 @@ def test_page_is_whole_and_readable_in_light_and_dark_and_on_a_phone(
     assert not tab.evaluate(MISSING_IMAGES)
 
 
+PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
 def test_in_the_dark_charts_are_dark_and_pictures_are_as_they_were(visit: Callable[[str], sync_api.Page]) -> None:
     tab = visit("lessons/01_the_specialist.html")
     tab.evaluate(MISSING_IMAGES)  # all of them come
@@ -113,7 +116,9 @@ def test_in_the_dark_charts_are_dark_and_pictures_are_as_they_were(visit: Callab
     for theme, found in shown.items():
         tab.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
         for figure in tab.locator(".cell_output img").all():
-            taken = Image.open(io.BytesIO(figure.screenshot())).convert("L")
+            figure.scroll_into_view_if_needed()
+            tab.evaluate(PAINTED)
+            taken = Image.open(io.BytesIO(figure.screenshot(animations="disabled"))).convert("L")
             found[figure.get_attribute("src") or ""] = np.asarray(taken.resize((64, 64))).ravel()
     charts = {figure.get_attribute("src") for figure in tab.locator(".cell_output img.chart").all()}
     assert charts
