@@ -107,7 +107,7 @@ def _cut(model: TransferModel, image: Tensor) -> tuple[nn.Module, nn.Module]:
     if not cut:
         told = f"{model.backbone} has no map for Grad-CAM with images of {image.shape[2]}×{image.shape[3]}"
         why = "its layers pass on no grid of places (a vision transformer passes on tokens)"
-        raise TransferError(f"{told}: {why}. Use a convolutional network, say resnet18, or larger images.")
+        raise TransferError(f"{told}: {why}. Use a convolutional network, say efficientnet_lite0, or larger images.")
     if channels_last:
         return nn.Sequential(*layers[:cut], Permute([0, 3, 1, 2])), nn.Sequential(Permute([0, 2, 3, 1]), *layers[cut:])
     return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
