@@ -787,6 +787,7 @@ def test_a_graphics_processor_in_software_or_one_that_is_too_slow_is_left_alone_
         page.evaluate(HARDWARE)
     found = waked(page, 2000)
     assert "WebAssembly" in found["runsOn"]
+    assert ("the graphics processor was tried: " in found["runsOn"]) == (claims != "software")
     images = torch.full((1, 3, 128, 128), 90, dtype=torch.uint8)
     wanted = tl.extract_features(tl.TransferModel("efficientnet_lite0", 2, input_size=128), images)
     assert torch.tensor(found["features"]).sub(wanted[0]).abs().max() < 1e-3
@@ -806,6 +807,27 @@ def test_a_graphics_processor_gives_the_same_features(runs: None, site: str, wit
     compared = waked(page, LONG)["compared"]
     assert compared["difference"] < 1e-3 and compared["webgpu"] > 0
     assert not wrong
+    page.context.close()
+
+
+def test_what_is_asked_while_she_looks_is_answered_by_one_more_look_even_after_an_error(
+    site: str, browser: sync_api.Browser
+) -> None:
+    page, _ = open_page(browser, site + PAGE)
+    rounds = page.evaluate(
+        """async () => {
+          const rounds = [];
+          const ask = her.newest(async stale => {
+            await new Promise(done => setTimeout(done));
+            rounds.push(stale());
+            if (rounds.length === 1) throw new Error("once");
+          });
+          await ask().catch(error => rounds.push(error.message));
+          await Promise.all([ask(), ask(), ask()]);
+          return rounds;
+        }"""
+    )
+    assert rounds == [False, "once", True, False]
     page.context.close()
 
 

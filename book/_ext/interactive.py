@@ -124,25 +124,26 @@ def distances() -> dict[str, float]:
     return dict(sorted(((data, mean(found)) for data, found in shifts.items()), key=lambda pair: pair[1]))
 
 
-def explorer() -> str:
-    """The map for the strategy explorer: accuracies by seed, seconds, and where all was measured.
+def spent(cells: list[dict[str, Any]], *names: str) -> dict[tuple[Any, ...], float]:
+    """Seconds of a processor, a mean over the cells that share these values: a graphics card's cells have none."""
+    found: dict[tuple[Any, ...], list[float]] = {}
+    for cell in cells:
+        if "seconds" in cell:
+            found.setdefault(tuple(cell[name] for name in names), []).append(cell["seconds"])
+    return {key: round(mean(seconds), 1) for key, seconds in found.items()}
 
-    Seconds are those of a processor, a mean over all sets of that size: a graphics card measured some of the cells.
-    """
+
+def explorer() -> str:
+    """The map for the strategy explorer: accuracies by seed, seconds, and where all was measured."""
     from transferlib.advice.places import DOUBLINGS, SHIFTS
     from transferlib.evidence.comparison import reach
 
     most = max(len(cells) for place in places() for cells in place.cells.values())
-
-    spent: dict[tuple[int, str], list[float]] = {}
-    for cell in recorded()["cells"]:
-        if "seconds" in cell:
-            spent.setdefault((cell["n"], cell["strategy"]), []).append(cell["seconds"])
+    seconds = spent(recorded()["cells"], "n", "strategy")
 
     def row(cells: list[dict[str, Any]]) -> dict[str, Any]:
-        seconds = spent.get((cells[0]["n"], cells[0]["strategy"]))
         accuracies = [round(cell["accuracy"], 4) for cell in cells]
-        return {"accuracies": accuracies, "seconds": round(mean(seconds), 1) if seconds else None}
+        return {"accuracies": accuracies, "seconds": seconds.get((cells[0]["n"], cells[0]["strategy"]))}
 
     def size(backbone: str) -> dict[str, int]:
         *below, (_, head) = body(backbone)
@@ -211,12 +212,11 @@ def stages() -> str:
 
 def depths() -> list[dict[str, Any]]:
     """Mean and spread for each set and number of learning stages, from the study of how much should learn."""
+    cells = json.loads((Path(__file__).parents[2] / DEPTH).read_text(encoding="utf-8"))["cells"]
+    seconds = spent(cells, "learn")
     grouped: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    spent: dict[int, list[float]] = {}  # of a processor: a graphics card measured some of the cells
-    for cell in json.loads((Path(__file__).parents[2] / DEPTH).read_text(encoding="utf-8"))["cells"]:
+    for cell in cells:
         grouped.setdefault((cell["set"], cell["learn"]), []).append(cell)
-        if "seconds" in cell:
-            spent.setdefault(cell["learn"], []).append(cell["seconds"])
     return [
         {
             "set": data,
@@ -229,7 +229,7 @@ def depths() -> list[dict[str, Any]]:
             "accuracy": round(mean(cell["accuracy"] for cell in found), 3),
             "spread": round(stdev(cell["accuracy"] for cell in found), 3),
             "seeds": len(found),
-            "seconds": round(mean(spent[learn]), 1),
+            "seconds": seconds[learn,],
         }
         for (data, learn), found in grouped.items()
     ]

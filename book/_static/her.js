@@ -25,7 +25,7 @@
     return (half & 0x8000 ? -1 : 1) * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
   });
 
-  let told, weights, old, her, twin, backend = "wasm", last = Promise.resolve();
+  let told, weights, old, her, twin, backend = "wasm", without = "", last = Promise.resolve();
 
   // Whether there is a graphics processor for her: in software it would be slower than without.
   async function graphics() {
@@ -39,7 +39,7 @@
     if (made.graphics && await graphics()) {
       const scripts = { ...made.graphics.scripts, ...made.scripts };
       for (const name of made.graphics.instead) delete scripts[name];
-      try { return await start(scripts, progress, patience); } catch { /* then without */ }
+      try { return await start(scripts, progress, patience); } catch (error) { without = error.message; }
     }
     await start(made.scripts, progress, 0);
   }
@@ -85,6 +85,7 @@
     const better = difference < 1e-3 && there.milliseconds < here.milliseconds;
     await (better ? here : there).network.release();
     if (better) [her, backend] = [there.network, "webgpu"];
+    else without = difference < 1e-3 ? "no faster" : "another answer";
   }
   // The same graph, never at school: random weights as timm draws them, normal with a variance of 2 / fan-out, and
   // BatchNorm as it begins, which changes nothing but divides by the root of 1 + eps.
@@ -124,6 +125,25 @@
     const sure = learning.predict(head, features);
     return Array.from(sure.keys()).sort((a, b) => sure[b] - sure[a]).slice(0, count).map(k => ({ word: told.words[k], sure: sure[k] }));
   }
-  const runsOn = () => backend === "webgpu" ? "on the graphics processor (WebGPU)" : "on one core of the processor (WebAssembly)";
-  window.her = { wake, look, lookBlank, words, blank, runsOn, compared, told: () => told };
+  const runsOn = () => backend === "webgpu" ? "on the graphics processor (WebGPU)"
+    : `on one core of the processor (WebAssembly${without && `; the graphics processor was tried: ${without}`})`;
+  // A function that does `work` when it is called. Calls while it is at work are answered by one more round, of the
+  // newest state; `work` can ask whether there will be one.
+  function newest(work) {
+    let asked = false, busy = false;
+    return async () => {
+      asked = true;
+      if (busy) return;
+      busy = true;
+      try {
+        while (asked) {
+          asked = false;
+          await work(() => asked);
+        }
+      } finally {
+        busy = false;
+      }
+    };
+  }
+  window.her = { wake, look, lookBlank, words, blank, runsOn, newest, compared, told: () => told };
 })();

@@ -8,7 +8,7 @@
   const find = what => root.querySelector(what), form = find("form"), say = find(".verdict"), canvas = find("canvas");
   const percent = share => `${Math.round(100 * share)}\u00a0%`;
   const SIZE = 128, SMALL = 64, MEAN = [0.485, 0.456, 0.406], SPREAD = [0.229, 0.224, 0.225];
-  let image = null, right = null, awake = false, busy = false, again = false;
+  let image = null, right = null, awake = false;
 
   // Her own scaling is (x - 127) / 128 and stands inside her: to make her read v, she is given 127 + 128 v.
   const WAYS = {
@@ -43,24 +43,18 @@
     item.append(`${word} ${percent(sure)}`, length);
     return item;
   }
-  async function show() {
-    again = true;
-    if (busy || !image) return;
-    busy = true;
-    while (again) {
-      again = false;
-      const { values, size } = fed(asked());
-      pictures.show(Uint8ClampedArray.from(values), size, canvas);
-      if (!awake) continue;
-      right ??= (await answer(fed(asTrained)))[0];
-      const words = await answer({ values, size }), [best] = words, same = best.word === right.word;
-      if (again) continue;
-      headline(`“${best.word}”, ${percent(best.sure)}`, `As trained, she says “${right.word}”, ${percent(right.sure)}. `
-        + (same ? Math.abs(best.sure - right.sure) < 0.005 ? "Nothing has changed." : "The word holds, her sureness moves." : "Another word, and nothing complained."));
-      find(".answers").replaceChildren(...words.map((word, i) => bar(word, !i)));
-    }
-    busy = false;
-  }
+  const show = her.newest(async stale => {
+    if (!image) return;
+    const { values, size } = fed(asked());
+    pictures.show(Uint8ClampedArray.from(values), size, canvas);
+    if (!awake) return;
+    right ??= (await answer(fed(asTrained)))[0];
+    const words = await answer({ values, size }), [best] = words, same = best.word === right.word;
+    if (stale()) return;
+    headline(`“${best.word}”, ${percent(best.sure)}`, `As trained, she says “${right.word}”, ${percent(right.sure)}. `
+      + (same ? Math.abs(best.sure - right.sure) < 0.005 ? "Nothing has changed." : "The word holds, her sureness moves." : "Another word, and nothing complained."));
+    find(".answers").replaceChildren(...words.map((word, i) => bar(word, !i)));
+  });
   async function take(file, button) {
     root.querySelectorAll(".pick").forEach(one => one.setAttribute("aria-pressed", String(one === button)));
     try {

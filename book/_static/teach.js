@@ -360,25 +360,19 @@
 
   // Where she looks: the chosen picture, painted over by the reader.
   const canvas = find("canvas.paint"), brush = { x: 64, y: 64, radius: 10, on: false };
-  let painted = null, maps = null, looking = false, again = false;
+  let painted = null, maps = null;
   function choose(picture) {
     chosen = picture;
     painted = picture.pixels.slice();
     all("button.pick").forEach(button => button.setAttribute("aria-pressed", String(button.closest("figure") === picture.figure)));
     void lookAgain();
   }
-  async function lookAgain() {
-    again = true;
-    if (looking || !head) return;
-    looking = true;
-    while (again) {
-      again = false;
-      maps = await her.look(painted);
-      paintOver(false);
-      await pause();
-    }
-    looking = false;
-  }
+  const lookAgain = her.newest(async () => {
+    if (!head) return;
+    maps = await her.look(painted);
+    paintOver(false);
+    await pause();
+  });
   function paintOver(fresh = true) {
     if (!head) return;
     if (!chosen) return void (ready().length && choose(ready()[0]));

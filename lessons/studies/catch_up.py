@@ -1,16 +1,13 @@
 """How many images does a small network need, until it has caught up with a pretrained one that had a hundred?
 
-    python lessons/studies/catch_up.py             # every cell that catch_up.json does not hold yet, seen at 64 pixels
-    python lessons/studies/catch_up.py --seen 128  # the same, enlarged, which takes four times as long
+    python lessons/studies/catch_up.py  # every cell that catch_up.json does not hold yet
 
 Lesson 1 asks it, lesson 3 answers. Synthetic lesions, because there are as many of them as one likes; the long-trained
-opponent of the map, up to many more images than the map has. Of two sizes at which the network sees them, where both
-are measured, the lesson takes the one that does better on validation.
+opponent of the map, up to many more images than the map has, seen in their own 64 pixels.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -20,6 +17,7 @@ from record import Cell, fill
 from threadpoolctl import threadpool_limits
 
 import transferlib as tl
+from transferlib.advice.places import MAP_SIZE
 
 RESULT = Path(__file__).with_name("catch_up.json")
 SIZES, SEEDS = (100, 200, 400, 800, 1600), range(3)
@@ -31,15 +29,10 @@ def measure(n: int, seen: int, seed: int) -> Cell:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seen", type=int, default=64, metavar="PIXELS")
-    seen = parser.parse_args().seen
     tl.keep_freed_memory()
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")
-    wanted = [(n, seen, seed) for n in SIZES for seed in SEEDS]
+    wanted = [(n, MAP_SIZE, seed) for n in SIZES for seed in SEEDS]
     keys = ("n", "seen", "seed")
     fill(RESULT, "python lessons/studies/catch_up.py", keys, wanted, measure)
 

@@ -8,27 +8,26 @@ learning stages differs. Validation (64 images) chooses the epoch; the test spli
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from record import Cell, fill
+from record import Cell, fill, timed
 from threadpoolctl import threadpool_limits
 
 import transferlib as tl
+from transferlib.advice.places import MAP_SIZE
+from transferlib.advice.similarity import SEEN
 
 RESULT = Path(__file__).with_name("depth.json")
-BACKBONE, N, EPOCHS, SEEN = "efficientnet_lite0", 128, 10, 128
+BACKBONE, N, EPOCHS = "efficientnet_lite0", 128, 10
 SETS, SEEDS = ("photos", "lesions", "digits"), range(3)
 
 
 def measure(name: str, learn: int, seed: int) -> Cell:
     """One cell: so many stages below the head learn."""
-    splits = tl.load_data(name, N, image_size=64, n_val=64, n_test=400, seed=seed)
+    splits = tl.load_data(name, N, image_size=MAP_SIZE, n_val=64, n_test=400, seed=seed)
     model = tl.TransferModel(BACKBONE, len(splits.classes), seed=seed, input_size=SEEN)
     recipe = tl.fine_tuning(EPOCHS, learn=learn, augment="none")
-    begun = time.process_time()  # others may be at work here
-    tl.fit(model, splits, recipe, seed=seed)
-    seconds = time.process_time() - begun
+    _, spent = timed(lambda: tl.fit(model, splits, recipe, seed=seed))
     return {
         "set": name,
         "n": N,
@@ -38,7 +37,7 @@ def measure(name: str, learn: int, seed: int) -> Cell:
         "seed": seed,
         "classes": len(splits.classes),
         "accuracy": tl.evaluate(model, splits.test).accuracy,
-        "seconds": round(seconds, 2),
+        **spent,
     }
 
 

@@ -22,22 +22,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
-from record import Cell, fill
+from record import Cell, fill, taught, timed
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch.nn.functional import avg_pool2d
 
 import transferlib as tl
-from transferlib.advice.places import recipes
-from transferlib.advice.similarity import similarity
+from transferlib.advice.places import MAP_SIZE, recipes
+from transferlib.advice.similarity import SEEN, similarity
 from transferlib.files.whole import write_whole
 
 RESULT = Path(__file__).with_name("map.json")
@@ -55,7 +53,8 @@ LONG_TRAINED = "from scratch, long-trained"
 # The verdict on progressive unfreezing hangs on its schedule, the one on fine-tuning on its epochs: `variants`.
 VARIANT_SETS, VARIANT_SIZES = ("photos", "lesions", "isic9"), (32, 128)
 LONG_TRAINED_SETS = ("photos", "lesions", "digits", "isic9")
-IMAGE_SIZE, SEEN, N_VAL, N_TEST = 64, 128, 64, 400
+N_VAL, N_TEST = 64, 400
+scramble = taught("08", "scramble").scramble
 
 
 def variants(n: int) -> dict[str, tl.Strategy]:
@@ -73,23 +72,9 @@ def variants(n: int) -> dict[str, tl.Strategy]:
     }
 
 
-def scramble(images: torch.Tensor, block: int) -> torch.Tensor:
-    """The blocks of block × block pixels of each image, (N, 3, H, W), in one order, the same for all."""
-    n, channels, side, _ = images.shape
-    across = side // block
-    blocks = images.view(n, channels, across, block, across, block).transpose(3, 4)
-    order = torch.randperm(across**2, generator=torch.Generator().manual_seed(block))
-    mixed = blocks.reshape(n, channels, across**2, block, block)[:, :, order]
-    return (
-        mixed.view(n, channels, across, across, block, block)
-        .transpose(3, 4)
-        .reshape(images.shape)
-    )
-
-
 @lru_cache(maxsize=2)
 def load(
-    name: str, n: int, seed: int, path: str | None = None, image_size: int = IMAGE_SIZE
+    name: str, n: int, seed: int, path: str | None = None, image_size: int = MAP_SIZE
 ) -> tl.Splits:
     """One of the four sets, or a folder."""
     common = {"image_size": image_size, "n_val": N_VAL, "seed": seed}
@@ -110,7 +95,7 @@ def load(
 def pixels(splits: tl.Splits) -> float:
     """Logistic regression on pixels, 16 × 16: the opponent that uses no network."""
     flat = [
-        avg_pool2d(s.images / 255, IMAGE_SIZE // 16).flatten(1).numpy()
+        avg_pool2d(s.images / 255, MAP_SIZE // 16).flatten(1).numpy()
         for s in (splits.train, splits.test)
     ]
     fit = LogisticRegression(C=0.1, max_iter=1000).fit(
@@ -125,7 +110,7 @@ def at_the_best_size(
     recipe: tl.Strategy,
     seed: int,
     sizes: Sequence[int],
-) -> tuple[int, tl.Run, tl.TransferModel]:
+) -> tuple[tl.TransferModel, tl.Run, Cell]:
     """Train at each size at which the network may see the images, and keep what does best on validation."""
     tried = []
     for size in sizes:
@@ -136,12 +121,9 @@ def at_the_best_size(
             seed=seed,
             input_size=size,
         )
-        begun = time.process_time()
-        run = tl.fit(model, splits, recipe, seed=seed)
-        run.seconds = time.process_time() - begun  # others may be at work here
-        tried.append((run.best.val_accuracy, -run.best.val_loss, size, run, model))
-    *_, size, run, model = max(tried, key=lambda found: found[:2])
-    return size, run, model
+        run, spent = timed(lambda model=model: tl.fit(model, splits, recipe, seed=seed))
+        tried.append((model, run, {"seen": size, **spent}))
+    return max(tried, key=lambda t: (t[1].best.val_accuracy, -t[1].best.val_loss))
 
 
 def measure(
@@ -151,7 +133,7 @@ def measure(
     seed: int,
     path: str | None,
     sizes: Sequence[int],
-    kept: int = IMAGE_SIZE,
+    kept: int = MAP_SIZE,
 ) -> Cell:
     """One cell. Of several sizes at which the network sees the images, validation chooses."""
     splits = load(name, n, seed, path, kept)
@@ -182,18 +164,17 @@ def measure(
         recipe = usual[strategy]
     large = recipe.pretrained or strategy in TWINS
     backbone = "efficientnet_lite0" if large else "small_cnn"
-    size, run, model = at_the_best_size(splits, backbone, recipe, seed, sizes)
+    model, run, about = at_the_best_size(splits, backbone, recipe, seed, sizes)
     scores = tl.evaluate(model, splits.test)
     return {
         **cell,
-        "seen": size,
+        **about,
         "accuracy": scores.accuracy,
         "balanced_accuracy": scores.balanced_accuracy,
         "val_accuracy": run.best.val_accuracy,
         "best_epoch": run.best_epoch,
         "kept_phase": run.best.phase,
         "epochs": len(run.history),
-        "seconds": round(run.seconds, 2),
     }
 
 
@@ -295,7 +276,7 @@ def main() -> None:
     def measured(name: str, n: int, strategy: str, seed: int) -> Cell:
         sizes = {args.seen}
         if strategy.startswith("from scratch"):
-            sizes |= {IMAGE_SIZE}
+            sizes |= {MAP_SIZE}
         return measure(name, n, strategy, seed, folders.get(name), sorted(sizes))
 
     keys, command = ("set", "n", "strategy", "seed"), "python lessons/studies/map.py"

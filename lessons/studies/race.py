@@ -19,10 +19,11 @@ from record import Cell, fill, taught
 from threadpoolctl import threadpool_limits
 
 import transferlib as tl
-from transferlib.advice.places import recipes
+from transferlib.advice.places import MAP_SIZE, recipes
+from transferlib.advice.similarity import SEEN
 
 RESULT = Path(__file__).with_name("race.json")
-N, KEPT, SEEN = 100, 64, 128
+N, KEPT = 100, MAP_SIZE
 SETS, SEEDS = ("lesions", "photos"), range(5)
 USUAL = recipes(N)
 TUNED, SCRATCH = USUAL["fine-tuning"], USUAL["from scratch"]
@@ -58,14 +59,13 @@ def measure(name: str, student: str, seed: int) -> Cell:
     if student in SIMPLE:
         return cell | {"accuracy": float(SIMPLE[student](splits))}
     backbone, recipe, sizes = STUDENTS[student]
-    size, run, model = at_the_best_size(splits, backbone, recipe, seed, sizes)
+    model, run, about = at_the_best_size(splits, backbone, recipe, seed, sizes)
     return cell | {
-        "seen": size,
+        **about,
         "epochs": recipe.epochs,
         "best_epoch": run.best_epoch,
         "val_accuracy": run.best.val_accuracy,
         "accuracy": tl.evaluate(model, splits.test).accuracy,
-        "seconds": round(run.seconds, 1),
     }
 
 

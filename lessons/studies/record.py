@@ -8,10 +8,12 @@ import json
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TypeVar
 
 import nbformat
 import torch
@@ -19,6 +21,7 @@ import torch
 from transferlib.files.whole import write_whole
 
 Cell = dict[str, object]
+T = TypeVar("T")
 
 
 def taught(lesson: str, *names: str) -> SimpleNamespace:
@@ -40,6 +43,17 @@ def taught(lesson: str, *names: str) -> SimpleNamespace:
         if isinstance(node, ast.Import | ast.ImportFrom) or set(defined) & set(names):
             exec(compile(ast.Module([node], []), str(path), "exec"), space)
     return SimpleNamespace(**{name: space[name] for name in names})
+
+
+def timed(work: Callable[[], T]) -> tuple[T, Cell]:
+    """What it returns, and the seconds of a processor for its cell: none where a graphics card does the work.
+
+    Of this process alone, for others may be at work here.
+    """
+    begun = time.process_time()
+    made = work()
+    spent = round(time.process_time() - begun, 2)
+    return made, {} if torch.cuda.is_available() else {"seconds": spent}
 
 
 def provenance() -> dict[str, object]:
