@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from docutils.core import publish_parts
+from docutils.parsers.rst import roles
+from docutils.utils import SystemMessage
 
 sync_api = pytest.importorskip("playwright.sync_api")
 EXTENSIONS = Path(__file__).parents[1] / "book" / "_ext"
@@ -92,6 +95,19 @@ def test_a_claim_on_a_page_gets_its_score_and_one_without_a_record_says_so(page)
     near, new = soup.select("a")
     assert (near.text, near["href"]) == ("held in 4 of 4 replications", "../book/how-sure.html#sure-near")
     assert (new.text, new["href"]) == ("not replicated yet in this wording", "../book/how-sure.html")
+
+
+def test_a_page_can_put_the_score_of_a_claim_behind_a_sentence_and_a_key_that_no_lesson_claims_is_an_error(
+    page, monkeypatch
+):
+    monkeypatch.setattr(page, "code", lambda: 'tl.claim("near", ...)\ntl.claim("new", ...)')
+    monkeypatch.setitem(roles._roles, "score", page.score_role)
+    made = publish_parts("Near :score:`near`, new :score:`new`.", writer_name="html")["body"]
+    near, new = BeautifulSoup(made, "html.parser").select("span.score > a")
+    assert (near.text, near["href"]) == ("held in 4 of 4 replications", "../book/how-sure.html#sure-near")
+    assert (new.text, new["href"]) == ("not replicated yet in this wording", "../book/how-sure.html")
+    with pytest.raises(SystemMessage, match="No lesson claims 'typo': name a claim's key"):
+        publish_parts(":score:`typo`", writer_name="html", settings_overrides={"halt_level": 3})
 
 
 def test_runs_of_another_text_do_not_count(page, monkeypatch, tmp_path):

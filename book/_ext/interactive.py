@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from replicated import RECORD, how_sure
+from replicated import RECORD, how_sure, score_role
 from sphinx.application import Sphinx
 
 MARK = re.compile(r"^% interactive: (\w+)$", re.M)
@@ -441,6 +441,7 @@ def add_script(app: Sphinx, pagename: str, template: str, context: dict[str, Any
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.add_role("score", score_role)
     app.connect("source-read", fill)
     app.connect("html-page-context", add_script)
     return {"parallel_read_safe": True}

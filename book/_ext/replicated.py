@@ -18,6 +18,8 @@ from typing import Any
 
 import nbformat
 from bs4 import BeautifulSoup
+from docutils import nodes
+from docutils.parsers.rst.states import Inliner
 
 STUDIES = Path(__file__).parents[2] / "lessons" / "studies"
 RECORD = STUDIES / "replications.json"
@@ -40,7 +42,8 @@ class Replicated:
     @property
     def score(self) -> str:
         """In words."""
-        return f"held in {sum(self.held)} of {len(self.held)} replications"
+        rests = " (rests on a record)" if self.fixed else ""
+        return f"held in {sum(self.held)} of {len(self.held)} replications{rests}"
 
     @property
     def fixed(self) -> bool:
@@ -128,10 +131,9 @@ def how_sure() -> str:
 
 def item(one: Replicated) -> str:
     """A claim as an item of the list."""
-    rests = " · rests on a record, which other draws do not move" if one.fixed else ""
     return (
         f'<li id="sure-{one.key}" data-lesson="{one.lesson}" data-fell="{int(not all(one.held))}">'
-        f'<p>{escape(one.sentence)}</p><p class="score"><strong>{one.score}</strong> · meant: {one.firmly}{rests} · '
+        f'<p>{escape(one.sentence)}</p><p class="score"><strong>{one.score}</strong> · meant: {one.firmly} · '
         f'<a href="../lessons/{one.lesson}.html#claim-{one.key}">{escape(titles()[one.lesson])}</a></p>'
         f"{strip(one.weakest)}</li>"
     )
@@ -157,12 +159,33 @@ def strip(margins: list[float]) -> str:
     )
 
 
+def score(key: str) -> str:
+    """The score of a claim, as a link to its replications, from a page of a folder beside that of the book."""
+    one = replicated().get(key)
+    told, anchor = (one.score, f"#sure-{key}") if one else ("not replicated yet in this wording", "")
+    return f'<a href="../{PAGE}.html{anchor}">{told}</a>'
+
+
 def add_scores(page: BeautifulSoup) -> None:
-    """Beside each claim of a page its score, with a link to its replications."""
+    """Beside each claim of a page its score."""
     for box in page.select("blockquote.claim[id^=claim-]"):
-        one = replicated().get(str(box["id"]).removeprefix("claim-"))
-        link = page.new_tag("a", href=f"../{PAGE}.html" + (f"#sure-{one.key}" if one else ""))
-        link.string = one.score if one else "not replicated yet in this wording"
         line = page.new_tag("p", attrs={"class": "score"})
-        line.append(link)
+        line.append(BeautifulSoup(score(str(box["id"]).removeprefix("claim-")), "html.parser"))
         box.append(line)
+
+
+@cache
+def code() -> str:
+    """All that the lessons compute."""
+    books = (nbformat.read(STUDIES.parent / f"{name}.ipynb", 4) for name in titles())
+    return "\n".join(cell.source for book in books for cell in book.cells if cell.cell_type == "code")
+
+
+def score_role(
+    _name: str, raw: str, key: str, line: int, inliner: Inliner, *_: object
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """{score}`KEY` in a page: the score of a claim, behind a sentence that rests on it."""
+    if f'"{key}"' not in code():
+        wrong = inliner.reporter.error(f"No lesson claims {key!r}: name a claim's key.", line=line)
+        return [inliner.problematic(raw, raw, wrong)], [wrong]
+    return [nodes.raw("", f'<span class="score">{score(key)}</span>', format="html")], []

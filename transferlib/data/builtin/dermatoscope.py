@@ -58,6 +58,7 @@ def _noise(rng: Generator, n: int, knots: int) -> Array:
     return np.asarray(2.1 * weights @ small @ weights.T, np.float32)
 
 
+@lru_cache(maxsize=64)
 def _axis(n: int, reach: float) -> Array:
     """Pixel centres from -reach to reach, (n,)."""
     return np.asarray(((np.arange(n) + 0.5) / n * 2 - 1) * reach, np.float32)
@@ -68,6 +69,8 @@ def _brush(n: int, reach: float, points: NDArray[np.float64], radius: NDArray[np
 
     Everything small is drawn with it: dots, cysts and nests; rows of discs are vessels, hairs and rulers.
     """
+    if not len(points):  # most signs are absent from most lesions
+        return np.zeros((n, n), np.float32)
     width = np.broadcast_to(np.maximum(radius, 1.3 * reach / n), len(points)).astype(np.float32)[:, None]
     x, y = (np.exp(-(((_axis(n, reach) - points[:, [i]]) / width) ** 2)).astype(np.float32) for i in (0, 1))
     return np.asarray(1 - np.exp(-1.6 * (y.T @ x) ** 2), np.float32)
