@@ -66,8 +66,8 @@ def test_the_page_shows_each_claim_with_its_score_and_says_what_is_missing(page)
     assert [li["id"] for li in soup.select("li")] == ["sure-falls", "sure-near", "sure-sure", "sure-recorded"]
     assert "held in 3 of 4 replications" in soup.select_one("#sure-falls").text
     assert "falls is <so>." in soup.select_one("#sure-falls").text
-    assert "rests on a record" in soup.select_one("#sure-recorded").text
-    assert "rests on a record" not in soup.select_one("#sure-sure").text
+    assert "held in 4 of 4 replications, from a record" in soup.select_one("#sure-recorded").text
+    assert "from a record" not in soup.select_one("#sure-sure").text
 
 
 def test_a_dot_lies_right_of_the_line_exactly_if_the_claim_held(page):

@@ -42,7 +42,7 @@ class Replicated:
     @property
     def score(self) -> str:
         """In words."""
-        rests = " (rests on a record)" if self.fixed else ""
+        rests = ", from a record" if self.fixed else ""
         return f"held in {sum(self.held)} of {len(self.held)} replications{rests}"
 
     @property
