@@ -56,7 +56,7 @@ EVERYDAY = {
 MALICE = {student: hostile for student, hostile in HOSTILE.items() if THOROUGH or student in EVERYDAY}
 VARIANT = 2027
 # Enough many times over for the cells of the first assignment, which is the one that is answered with malice.
-LIMITS = "c.Run.timeout = 30\nc.Run.notebook_seconds = 150\n"
+LIMITS = "c.Run.timeout = 60\nc.Run.notebook_seconds = 300\n"
 
 sys.path.insert(0, str(FOLDER))
 from coursework import beliefs, class_table, left_in, refuse  # noqa: E402

@@ -99,7 +99,7 @@ def other_kernel(notebook: NotebookNode) -> None:
 
 
 HOSTILE = {
-    "infinite loop": Hostile(add("test-count", "while True: pass"), notes="took more than 30 s"),
+    "infinite loop": Hostile(add("test-count", "while True: pass"), notes="took more than 60 s"),
     "loop that ignores interrupts": Hostile(
         add(
             "test-count",
