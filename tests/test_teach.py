@@ -684,6 +684,31 @@ def test_pictures_can_be_dropped_odd_ones_are_told_in_words_and_an_empty_thing_i
     page.context.close()
 
 
+def test_a_folder_can_be_dropped_and_brings_the_pictures_in_it(
+    runs: None, site: str, browser: sync_api.Browser, tmp_path: Path
+) -> None:
+    page, wrong = open_page(browser, site + PAGE)
+    inside = tmp_path / "cups" / "blue"
+    inside.mkdir(parents=True)
+    for name in (".hidden.png", "one.png", "blue/two.png"):
+        (tmp_path / "cups" / name).write_bytes(saved(landscape(80, 80, len(name)), "PNG"))
+    (tmp_path / "loose.png").write_bytes(saved(landscape(80, 80, 99), "PNG"))
+    box = page.locator(".things:not(.later) fieldset").first
+    box.scroll_into_view_if_needed()
+    at = box.bounding_box()
+    files = [str(tmp_path / "cups"), str(tmp_path / "loose.png")]
+    data = {"items": [], "files": files, "dragOperationsMask": 1}
+    mouse = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        where = {"x": at["x"] + 5, "y": at["y"] + 5}
+        mouse.send("Input.dispatchDragEvent", {"type": kind, "data": data, **where})
+    box.locator("button.pick").nth(2).wait_for()
+    names = page.evaluate("teach.things[0].pictures.map(p => p.name)")
+    assert sorted(names) == ["loose.png", "one.png", "two.png"]
+    assert not page.locator(".refused li").count() and not wrong
+    page.context.close()
+
+
 COUNT = """() => {
   const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
   window.cameras = [];

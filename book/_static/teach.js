@@ -61,13 +61,27 @@
       camera.addEventListener("click", () => openCamera(thing, key));
       for (const kind of ["dragenter", "dragover"]) box.addEventListener(kind, event => { event.preventDefault(); box.classList.add("over"); });
       for (const kind of ["dragleave", "drop"]) box.addEventListener(kind, () => box.classList.remove("over"));
-      box.addEventListener("drop", event => { event.preventDefault(); take(event.dataTransfer.files); });
+      box.addEventListener("drop", event => {
+        event.preventDefault();
+        const folders = [...event.dataTransfer.items].map(item => item.webkitGetAsEntry()).filter(entry => entry?.isDirectory);
+        const names = folders.map(folder => folder.name);
+        take([...event.dataTransfer.files].filter(file => !names.includes(file.name))); // a folder counts as a file, too
+        for (const folder of folders) within(folder).then(take, () => complain(`The folder ${folder.name} cannot be opened here. Drop the pictures in it.`));
+      });
       find(first ? ".things:not(.later)" : ".things.later").append(box);
     }
     things.push(thing);
     rename(thing);
     find("button.more").disabled = things.length >= MOST_THINGS;
     return thing;
+  }
+  // The files in a folder that was dropped; what is hidden is passed over.
+  async function within(entry) {
+    if (entry.name.startsWith(".")) return [];
+    if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
+    const reader = entry.createReader(), found = [];
+    for (let some = [null]; some.length;) found.push(...some = await new Promise((done, failed) => reader.readEntries(done, failed)));
+    return (await Promise.all(found.map(within))).flat();
   }
   function rename(thing) {
     const name = nameOf(thing);
@@ -92,6 +106,9 @@
   }
   function refuse(picture, why) {
     drop(picture);
+    complain(why);
+  }
+  function complain(why) {
     refused.push(why);
     const list = find(".refused");
     list.hidden = false;
