@@ -1,11 +1,13 @@
-"""May BatchNorm learn in a frozen body? Four ways to train a new head on 160 images, everything else being equal.
+"""May BatchNorm learn in a frozen body? Five ways to train a new head on 160 images, everything else being equal.
 
     python lessons/studies/batchnorm.py  # every cell that batchnorm.json does not hold yet: a quarter of an hour
 
 - `frozen`: the body in evaluation mode, to the bit as it came
 - `drifting`: the body in training mode, unawares: batches scale themselves, and the averages follow
 - `averages follow`: first each average becomes that of the 160 images; then the body is frozen
-- `BatchNorm learns`: as drifting, and BatchNorm's weights and biases learn, at a tenth of the head's rate
+- `scales learn`: the body in evaluation mode, its averages frozen; BatchNorm's weights and biases learn, at a tenth of
+  the head's rate
+- `BatchNorm learns`: as drifting, and the weights and biases learn, too
 
 Running averages lag behind: each batch replaces a tenth of them. So of the two ways in which they move the accuracy is
 also measured after they were counted anew over the training images (`recounted`).
@@ -28,7 +30,7 @@ import transferlib as tl
 
 RESULT = Path(__file__).with_name("batchnorm.json")
 SETS = ("photos", "digits")
-WAYS = ("frozen", "drifting", "averages follow", "BatchNorm learns")
+WAYS = ("frozen", "drifting", "averages follow", "BatchNorm learns", "scales learn")
 SEEDS = range(5)
 N, N_TEST, EPOCHS, BATCH, RATE = 160, 192, 8, 32, 1e-2
 
@@ -58,11 +60,12 @@ def measure(name: str, way: str, seed: int) -> Cell:
     moves = way in ("drifting", "BatchNorm learns")
     body.train(moves)
     groups = [{"params": head.parameters(), "lr": RATE}]
-    if way == "BatchNorm learns":
+    learns = way in ("BatchNorm learns", "scales learn")
+    if learns:
         scales = [p for norm in norms for p in norm.requires_grad_(True).parameters()]
         groups.append({"params": scales, "lr": RATE / 10})
     images, below = prepared, body
-    if not moves:  # what is frozen needs to be computed only once
+    if not (moves or learns):  # what is frozen needs to be computed only once
         images, below = tl.extract_features(model, data.train.images), nn.Identity()
 
     optimizer = torch.optim.Adam(groups)
