@@ -98,8 +98,9 @@ def text_of(content: bytes) -> str:
 def runtime(content: bytes, bundle: str, binary: str) -> Iterator[str]:
     """Scripts that define `ort`, and `headStart.runtime`: the WebAssembly, gzipped, in base64.
 
-    The module becomes a plain script, since no browser loads modules from a folder. Its own address matters only when it
-    fetches more of itself, which it need not: it has none. One in a folder, it would ask Firefox whose origin that is.
+    The module becomes a plain script, since no browser loads modules from a folder. Its own address matters only when
+    it fetches more of itself, which it need not, so it gets none: of one in a folder it would want the origin, and in
+    Firefox that is no address.
     """
     with tarfile.open(fileobj=io.BytesIO(content)) as opened:
 
