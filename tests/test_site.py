@@ -155,6 +155,7 @@ def test_the_icon_font_is_small_and_has_every_icon_that_a_page_shows() -> None:
         code = re.search(rf'\.fa-{icon}:before[^{{]*{{content:"\\([0-9a-f]+)"', css)
         assert code, icon
         assert int(code[1], 16) in drawn, icon
+    assert ord(re.findall(r'--pst-icon-search-minus: ?"(.)"', css)[0]) in drawn  # after a search
 
 
 def test_search_finds_a_term_without_a_network(visit: Callable[[str], sync_api.Page]) -> None:

@@ -273,6 +273,39 @@ def test_what_is_no_picture_is_refused_by_name(content: bytes, why: str, bench: 
     assert found["kind"] == "DataError" and "mug.jpg" in found["refused"] and why in found["refused"]
 
 
+def test_a_file_that_was_cut_short_is_refused_where_the_browser_would_draw_what_there_is(bench: sync_api.Page) -> None:
+    thumbnail = saved(landscape(80, 60), "JPEG")
+    whole = {"png": saved(landscape(60, 60), "PNG"), "jpg": saved(landscape(60, 60), "JPEG", progressive=True)}
+    header = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    whole["with.jpg"] = whole["jpg"][:2] + header + whole["jpg"][2:]
+    bench.evaluate("""() => {
+      window.honest = createImageBitmap;
+      window.createImageBitmap = () => window.honest(new ImageData(60, 60));
+    }""")
+    try:
+        for name, content in whole.items():
+            for rest in (b"", b"after the end"):
+                loaded(bench, content + rest, name)
+            for missing in (13, 400):
+                assert "damaged" in bench.evaluate(LOAD, [name, in_base64(content[:-missing])])["refused"]
+    finally:
+        bench.evaluate("() => { window.createImageBitmap = window.honest; }")
+
+
+def test_a_browser_that_gives_noise_in_place_of_pictures_is_told_from_one_that_does_not(bench: sync_api.Page) -> None:
+    assert bench.evaluate("pictures.readable()")
+    noisy = bench.evaluate("""() => {
+      const pen = CanvasRenderingContext2D.prototype, honest = pen.getImageData;
+      pen.getImageData = function (...asked) {
+        const found = honest.apply(this, asked);
+        crypto.getRandomValues(found.data);
+        return found;
+      };
+      try { return pictures.readable(); } finally { pen.getImageData = honest; }
+    }""")
+    assert noisy is False
+
+
 def test_pictures_and_numbers_come_out_of_the_page_as_they_were(bench: sync_api.Page) -> None:
     from safetensors.torch import load
 

@@ -98,8 +98,9 @@ def text_of(content: bytes) -> str:
 def runtime(content: bytes, bundle: str, binary: str) -> Iterator[str]:
     """Scripts that define `ort`, and `headStart.runtime`: the WebAssembly, gzipped, in base64.
 
-    The module becomes a plain script, since no browser loads modules from a folder. Its own address is asked for only
-    when it fetches more of itself, which it need not.
+    The module becomes a plain script, since no browser loads modules from a folder. Its own address matters only when
+    it fetches more of itself, which it need not, so it gets none: of one in a folder it would want the origin, and in
+    Firefox that is no address.
     """
     with tarfile.open(fileobj=io.BytesIO(content)) as opened:
 
@@ -114,7 +115,7 @@ def runtime(content: bytes, bundle: str, binary: str) -> Iterator[str]:
     given = re.findall(r"([\w$]+) as (\w+)", names)
     assert closed and {"InferenceSession", "Tensor", "env"} <= {name for _, name in given}
     fields = ",".join(f"{name}:{inner}" for inner, name in given if name != "default")
-    yield f"(()=>{{{module.replace('import.meta.url', 'document.baseURI')}\nwindow.ort={{{fields}}};}})();\n"
+    yield f"(()=>{{{module.replace('import.meta.url', 'undefined')}\nwindow.ort={{{fields}}};}})();\n"
     yield from pieces("runtime", gzip.compress(assembly, mtime=0))
 
 

@@ -177,6 +177,7 @@ def lighten_icons(app: Sphinx, failed: Exception | None) -> None:
     font = TTFont(static / f"{ICON_FONT}.ttf")
     icons = Subsetter()
     icons.populate(unicodes=[int(code, 16) for code in re.findall(r'content:"\\(f[0-9a-f]{3})"', css + others)])
+    icons.populate(text="".join(re.findall("[\ue000-\uf8ff]", css)))  # in variables they stand as they are
     icons.subset(font)
     font.flavor = "woff"  # woff2 would need one more library
     font.save(static / f"{ICON_FONT}.woff")

@@ -36,6 +36,7 @@
   // Fetch what is needed and wake her; `progress` hears the share that is there. `made`: what the build has written;
   // `patience`: milliseconds that a graphics processor is given to show what it can.
   async function wake(made, progress, patience = 10_000) {
+    if (!pictures.readable()) throw new Error("to protect you from being recognised, this browser gives the page noise in place of pictures; allow it to read its canvas, in the address bar, and load it again");
     if (made.graphics && await graphics()) {
       const scripts = { ...made.graphics.scripts, ...made.scripts };
       for (const name of made.graphics.instead) delete scripts[name];

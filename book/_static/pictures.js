@@ -111,14 +111,33 @@
     canvas.width = canvas.height = 0; // a phone frees the memory at once
     return { pixels, width, height };
   }
+  // Whether what is drawn can be read. A browser that hides who its owner is may answer with noise.
+  const readable = () => drawn(document.createElement("canvas"), 8, 8).pixels.every(value => value === 255);
   // All of it in a square, squeezed: lesson 4 does what one should not.
   const squeezed = (image, size) => resample(image, size, [0, 0, image.width, image.height]);
+  // Whether a JPEG or a PNG has its end: of one that was cut short Firefox draws what there is.
+  function ends(buffer) {
+    const view = new DataView(buffer), length = buffer.byteLength;
+    if (length >= 4 && view.getUint16(0) === 0xffd8) {
+      let at = 2; // the small picture that a header may hold has an end of its own
+      while (at + 4 <= length && view.getUint16(at) !== 0xffda) at += view.getUint16(at) === 0xffff ? 1 : 2 + view.getUint16(at + 2);
+      while (at + 2 <= length && view.getUint16(at) !== 0xffd9) at++;
+      return at + 2 <= length;
+    }
+    if (length >= 16 && view.getUint32(0) === 0x89504e47) {
+      let at = 8;
+      while (at + 8 <= length && view.getUint32(at + 4) !== 0x49454e44) at += 12 + view.getUint32(at); // IEND
+      return at + 8 <= length;
+    }
+    return true;
+  }
   // A file that nobody has vouched for as RGB bytes, {pixels, width, height}. Raises DataError.
   async function decode(file) {
     if (!file.size) throw new DataError(`${file.name} is empty.`);
     if (file.size > MAX_BYTES) throw new DataError(`${file.name} is larger than 256 MB: save a smaller copy.`);
     let bitmap;
     try {
+      if (!ends(await file.arrayBuffer())) throw new Error("cut short");
       bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
     } catch {
       const head = new TextDecoder("latin1").decode(await file.slice(4, 12).arrayBuffer());
@@ -209,5 +228,5 @@
     return join([...parts, list, little(0x06054b50, 4), little(0, 4), count, count, little(list.length, 4), little(at, 4), little(0, 2)]);
   }
 
-  window.pictures = { DataError, decode, load, square, squeezed, drawn, show, coarse, png, safetensors, zip, through };
+  window.pictures = { DataError, decode, load, square, squeezed, drawn, readable, show, coarse, png, safetensors, zip, through };
 })();
