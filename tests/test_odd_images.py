@@ -114,6 +114,19 @@ def test_what_cannot_be_seen_is_named_by_the_check_and_by_the_notes_of_a_loaded_
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_one_camera_read_in_several_bits_is_looked_at_first(tmp_path: Path) -> None:
+    for i in range(24):
+        path = tmp_path / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        noise = np.random.default_rng(i).integers(0, 700 if i % 2 else 3000, (40, 40))
+        path.write_bytes(encoded(Image.fromarray(noise.astype(np.uint16))))
+    assert "read as 10 bits, all that is used of 16 and read as 12 bits" in check_folder(tmp_path).verdict
+    for path in (tmp_path / "a").iterdir():
+        path.write_bytes((tmp_path / "b" / f"{int(path.stem) + 1}.png").read_bytes())
+        Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
+    assert "bits" not in check_folder(tmp_path).verdict
+
+
 def test_avif_is_read_where_pillow_can() -> None:
     data = encoded(Image.fromarray((ramp() >> 8).astype(np.uint8)).convert("RGB"), "AVIF", quality=95)
     assert np.abs(row(data) - np.linspace(0, 255, 48)).max() <= 6

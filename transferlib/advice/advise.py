@@ -67,9 +67,7 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
         raise TransferError(f"budget must be above 0 seconds, not {budget}.")
     if splits.train.noun == "texts":
         first = "feature_extraction (`transferlib train`), then compare progressive_unfreezing with it: lesson 10"
-        raise TransferError(
-            f"{splits.name}: the map behind the advice is one of images, not texts. Begin with {first}."
-        )
+        raise TransferError(f"{splits.name}: the map behind the advice is of images, not texts. Begin with {first}.")
     part, val, classes = sample(splits.train), sample(splits.val), len(splits.classes)
     enlarged = SEEN if min(part.images.shape[2:]) < SEEN else None
     model = model or TransferModel("efficientnet_lite0", classes, input_size=enlarged)
