@@ -22,6 +22,7 @@ from transferlib import plots
 from transferlib.cli import main
 from transferlib.data.own.folder import labelled_split
 from transferlib.data.own.scan import outside
+from transferlib.data.splits import encode
 from transferlib.engine.processes import pick_device
 from transferlib.errors import DataError, TransferError
 from transferlib.evaluation import score
@@ -301,6 +302,15 @@ def test_a_size_that_cannot_fit_is_refused_before_anything_is_decoded_with_one_t
     assert room.no_room(fits, 6 * 16 + 512) == "" != room.no_room(fits + 10, 6 * 16 + 512)
     with pytest.raises(DataError, match="an image"):
         tl.data.own.images.load_image(tmp_path / "photos" / "a" / "0.png", 50_000)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_one_long_text_that_makes_all_too_large_is_refused_by_its_beginning():
+    """Texts are kept side by side, each as long as the longest."""
+    texts = ["late"] * 20_000 + ["A letter that never ends" + "!" * 100_000]
+    with pytest.raises(DataError, match=r"would take 4.0 GB.*2.0 GB are free. Shorten it: 'A letter that never ends!"):
+        encode(texts)
+    assert encode(texts[:-1]).shape == (20_000, 4)
 
 
 @pytest.mark.usefixtures("little_memory")
