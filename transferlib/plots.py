@@ -119,13 +119,8 @@ def schedule(strategy: Strategy, model: TransferModel, ax: Axes) -> Axes:
     shown = np.ma.masked_equal(rates, 0)
     ax.set_facecolor(FROZEN)
     ax.patch.set(hatch="//", edgecolor="white")
-    picture = ax.imshow(
-        shown,
-        aspect="auto",
-        cmap="YlOrBr",
-        norm=LogNorm(shown.min(), shown.max()),
-        extent=(0.5, rates.shape[1] + 0.5, count + 0.5, -0.5),
-    )
+    edges, norm = (0.5, rates.shape[1] + 0.5, count + 0.5, -0.5), LogNorm(shown.min(), shown.max())
+    picture = ax.imshow(shown, aspect="auto", cmap="YlOrBr", norm=norm, extent=edges)
     ax.set_yticks(range(count + 1), [*model.stage_names, "head"])
     ax.set(xlabel="epoch")
     ax.figure.colorbar(picture, ax=ax, label="learning rate")

@@ -87,19 +87,11 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     chosen = choose(within or expected[:1])
     nearest = max(places, key=lambda place: place.likeness(data))
     quicker = [row for row in within if seconds[row.strategy] < seconds[chosen.strategy]]
-    reasons = fill(
-        REASONS,
-        notes=model.preprocess.notes(part.images),
-        seen=seen,
-        data=data,
-        probe=probe,
-        chosen=chosen,
-        nearest=nearest,
-        compare=compare,
-        within=within,
-        near=[row.strategy for row in quicker if row.gain > chosen.gain - 0.01],
-        longer=[row.strategy for row in expected if row not in within and row is not chosen],
-    )
+    near = [row.strategy for row in quicker if row.gain > chosen.gain - 0.01]
+    longer = [row.strategy for row in expected if row not in within and row is not chosen]
+    facts: dict[str, Any] = {"seen": seen, "data": data, "probe": probe, "chosen": chosen, "nearest": nearest}
+    facts |= {"compare": compare, "within": within, "near": near, "longer": longer}
+    reasons = fill(REASONS, notes=model.preprocess.notes(part.images), **facts)
     return Advice(
         made[chosen.strategy],
         networks[chosen.strategy].backbone,

@@ -9,7 +9,7 @@ from transferlib.data.own.clean import GroupRule, across, clean, copies, group_i
 from transferlib.data.own.images import check_size
 from transferlib.data.own.names import EXAMPLES, alike, by_key, number, some
 from transferlib.data.own.near import near_copies
-from transferlib.data.own.scan import Item, Scan, scan
+from transferlib.data.own.scan import MASK, UNNAMED, Item, Scan, scan
 
 FEW = 10
 SMALL = 0.5  # of the size that the network gets: enlarged to more than double, there is nothing left to see
@@ -81,6 +81,10 @@ class Report:
             yield ids
         if len(depths := sorted({said for said in self.remarks.values() if said.startswith("read as")})) > 1:
             yield f"grey pictures are {' and '.join(depths)}: if one camera took them, save them with 8 bits"
+        if masks := [name for name, said in self.remarks.items() if said.startswith(MASK)]:
+            yield f"{number(len(masks), 'file')} named like the mask of another: {some(map(repr, masks))}"
+        if lost := [name for name, why in self.ignored.items() if why == UNNAMED]:
+            yield f"{number(len(lost), 'picture')} passed over, as the name is not that of one: {some(map(repr, lost))}"
         for names in self.alike:
             yield f"the classes {' and '.join(map(repr, names))} look alike"
         if self.tiny:

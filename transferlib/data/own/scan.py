@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from glob import escape
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ _CLUTTER = {"__macosx", "desktop.ini", "@eadir", "$recycle.bin", "recycler", "#r
 _CLUTTER |= {"system volume information", "lost+found", "lost.dir", "found.000", "thumbs.db"}
 MARK = "made by transferlib"  # in every picture and page that the program writes
 _OURS = "written by transferlib"
+UNNAMED = "a picture, but not named like one: give it its suffix"
+MASK = "named like the mask of another"
+_MASKS = re.compile(r"(.+?)[_ -]*(masks?|seg|segmentation|gt|ground_?truth)([_-]?\d+)?", re.IGNORECASE)
 _OUR_NAMES = r"(model|progress)(-[0-9a-f]{16})?\.(json|safetensors)|(images|features)-.*\.(bin|json)|metrics\.json"
 _OUR_NAMES += r"|report\.(html|json)|MODEL_CARD\.md|.*\.cam\.png"
 
@@ -329,7 +333,13 @@ def _no_image(entry: Path) -> str:
         return "a link to a folder, not followed" if entry.is_symlink() else ""
     if re.fullmatch(_OUR_NAMES, entry.name) or (entry.suffix.lower() in (".png", ".svg") and ours(entry)):
         return _OURS
-    return "" if entry.suffix.lower() in SUFFIXES else "not named like an image"
+    if entry.suffix.lower() in SUFFIXES:
+        return ""
+    with suppress(OSError):
+        if entry.is_file():  # opening a pipe could block
+            with entry.open("rb") as file:
+                return UNNAMED if file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG")) else "not named like an image"
+    return "not named like an image"
 
 
 def _load(item: Item, image_size: int | None) -> Item:
@@ -339,4 +349,6 @@ def _load(item: Item, image_size: int | None) -> Item:
     except DataError as error:
         return replace(item, error=str(error))
     item = replace(item, sha256=hashlib.sha256(data).hexdigest(), thumb=thumbnail(picture.pixels), **picture._asdict())
+    if (said := _MASKS.fullmatch(item.path.stem)) and any(item.path.parent.glob(f"{escape(said[1])}.*")):
+        item = replace(item, remark="; ".join(filter(None, (MASK, item.remark))))
     return item if image_size else replace(item, pixels=None)
