@@ -182,6 +182,21 @@ def test_truncated_jpeg_says_so(tmp_path: Path) -> None:
     refused(tmp_path / "a.jpg", "damaged or cut short", "download it again")
 
 
+@pytest.mark.parametrize("thumbnail", [False, True])
+def test_jpeg_whose_end_is_zeros_is_no_picture(tmp_path: Path, thumbnail: bool) -> None:
+    """As a download or a recovery leaves it that stopped half-way: Pillow paints the rest grey."""
+    inside = {"exif": b"Exif\0\0" + encoded(Image.fromarray(noise(9, 9)), "JPEG")} if thumbnail else {}  # it has an end
+    for side in (200, 300):
+        data = encoded(Image.fromarray(noise(side, side)), "JPEG", **inside)
+        (tmp_path / "a.jpg").write_bytes(data)
+        load_image(tmp_path / "a.jpg", 32)
+        (tmp_path / "a.jpg").write_bytes(data + b"\xff\xda a film behind the photograph")
+        load_image(tmp_path / "a.jpg", 32)
+        half = len(data) * 2 // 3
+        (tmp_path / "a.jpg").write_bytes(data[:half] + bytes(len(data) - half))
+        refused(tmp_path / "a.jpg", "damaged or cut short", "download it again")
+
+
 def test_a_pillow_told_to_accept_truncated_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, "a.png", Image.fromarray(noise()))
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter
 
 from transferlib.data.builtin.originals import CREDITS, photograph
 from transferlib.data.own.images import decode_image, thumbnail
@@ -69,6 +69,25 @@ def test_copies_with_two_percent_cut_off_are_found() -> None:
     whole = {name: photograph(name, True) for name in NAMES}
     missed = {name for name, image in whole.items() if not found(jpeg(image), jpeg(cut(image, 0.02)))}
     assert missed <= {"brick"}  # a pattern as fine as the thumbnail: shifted by half a brick, it is another
+
+
+@pytest.mark.parametrize("turn", Image.Transpose)
+def test_copies_that_were_mirrored_or_turned_by_quarters_are_found(turn: Image.Transpose) -> None:
+    for name in NAMES:
+        image = photograph(name, True)
+        other = image.transpose(turn)
+        assert found(jpeg(image), jpeg(other.resize((other.width // 2, other.height // 2)), 60)) == [["0", "1"]]
+
+
+def test_two_round_things_are_not_near_copies_for_being_alike_when_turned() -> None:
+    rng, (y, x) = np.random.default_rng(0), np.mgrid[-1:1:128j, -1:1:128j]
+    files = []
+    for _ in range(60):
+        a, b, c = rng.uniform(0.3, 0.6), rng.uniform(0.3, 0.6), rng.uniform(-0.3, 0.3)
+        inside = (x / a) ** 2 + (y / b) ** 2 + c * x * y / (a * b) < 1
+        grey = np.where(inside, 90, 200) + rng.normal(0, 12, x.shape)
+        files.append(jpeg(Image.fromarray(grey.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2))))
+    assert found(*files) == []
 
 
 def test_different_photographs_are_not_near_copies() -> None:

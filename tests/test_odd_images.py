@@ -114,6 +114,46 @@ def test_what_cannot_be_seen_is_named_by_the_check_and_by_the_notes_of_a_loaded_
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_one_camera_read_in_several_bits_is_looked_at_first(tmp_path: Path) -> None:
+    for i in range(24):
+        path = tmp_path / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        noise = np.random.default_rng(i).integers(0, 700 if i % 2 else 3000, (40, 40))
+        path.write_bytes(encoded(Image.fromarray(noise.astype(np.uint16))))
+    assert "read as 10 bits, all that is used of 16 and read as 12 bits" in check_folder(tmp_path).verdict
+    for path in (tmp_path / "a").iterdir():
+        path.write_bytes((tmp_path / "b" / f"{int(path.stem) + 1}.png").read_bytes())
+        Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
+    assert "bits" not in check_folder(tmp_path).verdict
+
+
+def test_masks_among_photographs_are_looked_at_first(tmp_path: Path) -> None:
+    for i in range(12):
+        for name in (f"x ({i}).png", f"x ({i})_mask.png", f"y{i}.png", f"gas mask {i}.png"):
+            path = tmp_path / "ab"[i % 2] / name
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.random.default_rng(len(name) * 99 + i).integers(0, 256, (40, 40, 3), np.uint8)).save(
+                path
+            )
+    assert "12 files named like the mask of another: 'a/x (0)_mask.png'; " in check_folder(tmp_path).verdict
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        notes = tl.load_data("folder", path=tmp_path, image_size=8).notes
+    assert any(note.startswith("12 images named like the mask of another") for note in notes)
+
+
+@pytest.mark.parametrize("name", ["0", "0.png.part", "0.jpg_large", "0.JPEG_"])
+def test_pictures_without_the_suffix_of_one_are_not_passed_over_in_silence(name: str, tmp_path: Path) -> None:
+    for i in range(24):
+        path = tmp_path / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8))))
+    (tmp_path / "a" / "labels.txt").write_text("a 0")
+    assert "passed over" not in check_folder(tmp_path).verdict
+    (tmp_path / "a" / name).write_bytes(encoded(Image.new("RGB", (9, 9)), "JPEG"))
+    assert f"1 picture passed over, as the name is not that of one: 'a/{name}'" in check_folder(tmp_path).verdict
+
+
 def test_avif_is_read_where_pillow_can() -> None:
     data = encoded(Image.fromarray((ramp() >> 8).astype(np.uint8)).convert("RGB"), "AVIF", quality=95)
     assert np.abs(row(data) - np.linspace(0, 255, 48)).max() <= 6

@@ -21,6 +21,8 @@ import transferlib as tl
 from transferlib import plots
 from transferlib.cli import main
 from transferlib.data.own.folder import labelled_split
+from transferlib.data.own.scan import outside
+from transferlib.data.splits import encode
 from transferlib.engine.processes import pick_device
 from transferlib.errors import DataError, TransferError
 from transferlib.evaluation import score
@@ -134,6 +136,46 @@ def test_what_cannot_be_is_one_line_and_nothing_is_left(options, said, tmp_path,
     (error,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
     assert error.startswith("error: ") and said in error
     assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "words", [["data", "check"], ["train", *QUICK, "--out", "run", "--dry-run"], ["data", "sheet", "--out", "a.png"]]
+)
+def test_an_empty_name_is_not_the_folder_one_is_in(words, tmp_path, monkeypatch, capsys):
+    """As of a variable that is not set: transferlib predict run "$PHOTOS"."""
+    monkeypatch.chdir(fill(tmp_path / "photos", ["a", "b"]))
+    assert main([*words, ""]) == 1
+    assert "error: '' is not a folder that can be found" in capsys.readouterr().err
+
+
+def test_predict_takes_an_empty_name_for_a_mistake(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(fill(tmp_path / "photos", ["a", "b"]))
+    assert main(["predict", str(run), ""]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--out", "--cache"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_images_are_read(option, tmp_path, monkeypatch, capsys):
+    fill(tmp_path / "photos", ["a", "b"])
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("transferlib.data.own.scan._load", None)
+    words = ["train", str(tmp_path / "photos"), *QUICK, "--out", str(tmp_path / "run"), option]
+    assert main([*words, str(tmp_path / "file" / "run")]) == 1
+    assert "file' is no folder that you may write to. Give another place" in capsys.readouterr().err
+
+
+def test_a_place_in_one_s_home_is_there_and_not_in_a_folder_called_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert outside("--out", "~/run") == tmp_path / "run"
+    with pytest.raises(DataError, match="cannot be used"):
+        outside("--out", "~nobody-of-that-name/run")
+
+
+def test_what_a_table_cannot_give_is_refused(tmp_path, capsys):
+    rows = [f"{'ab'[i % 2]},text {i}" for i in range(20)]
+    (tmp_path / "t.csv").write_text("\n".join(["label,text", *rows]))
+    assert main(["data", "check", str(tmp_path / "t.csv"), "--report", str(tmp_path / "findings")]) == 1
+    assert "takes no --report: leave it out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["sheet.xyz", "sheet.pgf", "sheet.eps", "sheet.jpg"])
@@ -260,6 +302,15 @@ def test_a_size_that_cannot_fit_is_refused_before_anything_is_decoded_with_one_t
     assert room.no_room(fits, 6 * 16 + 512) == "" != room.no_room(fits + 10, 6 * 16 + 512)
     with pytest.raises(DataError, match="an image"):
         tl.data.own.images.load_image(tmp_path / "photos" / "a" / "0.png", 50_000)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_one_long_text_that_makes_all_too_large_is_refused_by_its_beginning():
+    """Texts are kept side by side, each as long as the longest."""
+    texts = ["late"] * 20_000 + ["A letter that never ends" + "!" * 100_000]
+    with pytest.raises(DataError, match=r"would take 4.0 GB.*2.0 GB are free. Shorten it: 'A letter that never ends!"):
+        encode(texts)
+    assert encode(texts[:-1]).shape == (20_000, 4)
 
 
 @pytest.mark.usefixtures("little_memory")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import warnings
 
 import numpy as np
@@ -239,7 +240,7 @@ def test_labels_that_differ_in_capitals_are_two_classes_and_that_is_said(tmp_pat
         assert len(load(tmp_path, written(rows)).classes) == 4
 
 
-@pytest.mark.parametrize("other", ["l\u0430te", "late\u200b", "LATE"])
+@pytest.mark.parametrize("other", ["l\u0430te", "late\u200b", "LATE", "late.", "'late'"])
 def test_labels_that_read_alike_are_pointed_out(other, tmp_path):
     with pytest.warns(UserWarning, match="are 2 classes, and look alike"):
         assert len(load(tmp_path, written([*ROWS, *[(other, f"later {i}") for i in range(6)]])).classes) == 4
@@ -248,6 +249,65 @@ def test_labels_that_read_alike_are_pointed_out(other, tmp_path):
 def test_a_label_that_programs_write_for_nothing_is_pointed_out(tmp_path):
     with pytest.warns(UserWarning, match="'NaN' may stand for no label at all"):
         assert "NaN" in load(tmp_path, written([*ROWS, *[("NaN", f"later {i}") for i in range(6)]])).classes
+
+
+@pytest.mark.parametrize("cell", ["nan", "#NAME?", "None"])
+def test_a_text_that_programs_write_for_nothing_is_pointed_out(cell, tmp_path):
+    with pytest.warns(UserWarning, match=f"'{re.escape(cell)}' may stand for no label at all, or for no text"):
+        load(tmp_path, written([*ROWS, ("late", cell), ("late", cell)]))
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff", "\u00a0\u200d "])
+def test_a_text_of_letters_that_nobody_sees_is_no_text(text, tmp_path):
+    assert "1 row without a label or without a text: line 32" in reason(tmp_path, written([*ROWS, ("late", text)]))
+
+
+@pytest.mark.parametrize("text", ["cafÃ© au lait", "itâ€™s late", "caf\ufffd"])
+def test_texts_that_another_encoding_has_spoilt_are_pointed_out(text, tmp_path):
+    with pytest.warns(UserWarning, match="1 text with letters that another encoding has spoilt: line 32"):
+        load(tmp_path, written([*ROWS, ("late", text)]))
+
+
+@pytest.mark.parametrize("header", ["\ufefflabel,text", "label\u200b,te\u00adxt"])
+def test_letters_that_nobody_sees_are_no_part_of_a_column_s_name(header, tmp_path):
+    content = written(ROWS).partition("\n")[2]
+    assert len(all_texts(load(tmp_path, b"\xef\xbb\xbf" + f"{header}\n{content}".encode()))) == len(ROWS)
+
+
+def test_a_column_that_divides_the_rows_is_not_passed_over_in_silence(tmp_path):
+    rows = [(("train", "train", "Test", "")[i % 4], *row) for i, row in enumerate(ROWS)]
+    with pytest.warns(UserWarning, match=r"its column 'fold' names parts, .*'Test'; 'train', and is not heeded"):
+        load(tmp_path, written(rows, ("fold", "label", "text")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # "train" alone may be a topic; and a row may lack the columns without a name
+        load(
+            tmp_path, written([(("train", "bus")[i % 2], *row) for i, row in enumerate(ROWS)], ("by", "label", "text"))
+        )
+        load(tmp_path, written([*ROWS[:-1], (*ROWS[-1], "", "")], ("label", "text", "", "")))
+
+
+@pytest.mark.parametrize("column", ["user name", "mrn", "Case", "id", "Patienten-ID"])
+def test_columns_that_say_what_belongs_together_are_known_by_many_names(column, tmp_path):
+    rows = [(i // 3, *row) for i, row in enumerate(ROWS)]
+    with pytest.warns(UserWarning, match=r"names 10 for 30 rows.*--groups ('user name'|[\w-]+) in the terminal"):
+        load(tmp_path, written(rows, (column, "label", "text")))
+
+
+def test_rows_without_a_group_are_told_when_groups_are_given(tmp_path):
+    rows = [(i // 3 if i % 5 else "", *row) for i, row in enumerate(ROWS)]
+    with pytest.warns(
+        UserWarning, match="6 rows without 'who', each a group of its own: line 2; line 7; line 12; and 3"
+    ):
+        load(tmp_path, written(rows, ("who", "label", "text")), groups="who")
+
+
+def test_a_text_too_long_to_be_one_is_not_blamed_on_a_quotation_mark_alone(tmp_path):
+    assert "Shorten that text, if it is one" in reason(tmp_path, written([*ROWS, ("late", "word " * 40_000)]))
+
+
+def test_lines_of_an_old_mac_are_several_texts(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one thing\rtwo things\r\nthree\n")
+    assert [row["text"] for row in unlabelled(str(tmp_path / "a.txt"), "text")] == ["one thing", "two things", "three"]
 
 
 def test_utf_16_is_refused_with_its_own_remedy(tmp_path):

@@ -110,6 +110,16 @@ def test_what_a_disk_keeps_of_deleted_photographs_is_no_class(name: str, tmp_pat
     assert splits.classes == ("ant", "bee") and sum(len(getattr(splits, p)) for p in ("train", "val", "test")) == 8
 
 
+def test_a_class_that_was_dropped_into_its_neighbour_is_not_counted_for_it(tmp_path: Path) -> None:
+    tree(tmp_path, 5)
+    for i in range(3):
+        put(tmp_path / "ant" / "Bee" / f"{i}.png")
+    assert "'ant' holds a folder 'bee', and so is a class beside it called" in refusal(tmp_path)
+    assert quietly(tmp_path, depth=1).classes == ("ant", "bee")
+    (tmp_path / "ant" / "Bee").rename(tmp_path / "ant" / "ant")  # unpacked twice
+    assert quietly(tmp_path).classes == ("ant", "bee")
+
+
 def test_years_inside_the_parts_are_not_guessed_about_either(tmp_path: Path) -> None:
     for part in ("train", "test"):
         tree(tmp_path / part, 3, ("2019", "2020"))
@@ -279,7 +289,8 @@ def test_sheets_reports_and_maps_replace_their_like_and_nothing_else(
 def patients(root: Path, form: str, n: int = 8) -> Path:
     for patient in range(n):
         for i, letter in enumerate("abc"):
-            put(root / ("ant", "bee")[patient % 2] / form.format(p=patient, i=i, c=letter))
+            name = form.format(p=patient, i=i, c=letter, n=3 * patient + i, who=chr(97 + patient) * 3)
+            put(root / ("ant", "bee")[patient % 2] / name)
     return root
 
 
@@ -309,6 +320,8 @@ def test_groups_are_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture) 
     [
         *("patient{p:02d}_{i}.png", "{p}-{i}.jpg", "scan{p:03d}{c}.png", "person{p}_virus_{i}.png", "P {p} ({i}).png"),
         *("site1_patient{p}_{i}.png", "case.{p}.{i}.png", "patient{p}/{i}.png", "pat[{p}]_{i}.png", "Käfer{p}_{i}.png"),
+        *("{n:04d}_patient{p:02d}.png", "{n}-p{p}-left.png", "IMG_{n} (patient {p}).png", "img{n}.P{p}.raw.png"),
+        "{n:04d}_{who}.png",
     ],
 )
 def test_names_like_ids_are_noticed_and_the_command_given_keeps_them_together(form: str, tmp_path: Path) -> None:
@@ -330,6 +343,14 @@ def test_other_names_are_not_taken_for_ids(form: str, tmp_path: Path) -> None:
         put(tmp_path / ("ant", "bee")[n % 2] / form.format(n=n, h=f"{hash((n, 7)) % 2**64:016x}"))
     assert not likely_groups(scan(tmp_path, image_size=None).items)
     quietly(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["{1}_frame{0:02d}.png", "{0:04d}_small.png", "{1} ({0}).png", "{0:04d}_v2_raw.png"])
+def test_numbers_that_begin_anew_in_each_class_are_no_ids(form: str, tmp_path: Path) -> None:
+    for label in ("ant", "bee"):
+        for i in range(12):
+            put(tmp_path / label / form.format(i + 100 * ("frame" not in form) * (label == "bee"), label))
+    assert not likely_groups(scan(tmp_path, image_size=None).items)
 
 
 def test_a_division_that_keeps_the_ids_together_is_trusted(tmp_path: Path) -> None:
@@ -430,11 +451,21 @@ def test_names_that_differ_only_in_capitals_are_noted(tmp_path: Path) -> None:
     assert check_folder(tmp_path).verdict == "ready, but look at this first: the classes 'Cat' and 'cat' look alike"
 
 
-@pytest.mark.parametrize("pair", [("cat", "c\u0430t"), ("black bear", "black_bear"), ("Fish", "\ufb01sh")])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("cat", "c\u0430t"),
+        ("black bear", "black_bear"),
+        ("Fish", "\ufb01sh"),
+        ("1", "01"),
+        ("2.0", "2"),
+        ("a", "a - Copy"),
+    ],
+)
 def test_names_that_read_alike_are_looked_at_first(pair: tuple[str, str], tmp_path: Path) -> None:
     tree(tmp_path, 10, classes=pair)
     assert "look alike" in check_folder(tmp_path).verdict
-    assert not alike(["c+", "c-", "grade 1", "grade 2", "ant", "ants"])
+    assert not alike(["c+", "c-", "c", "c#", "grade 1", "grade 2", "ant", "ants", "10", "1.5", "0", "00x", "copy"])
 
 
 # One picture in several files

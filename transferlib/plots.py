@@ -100,9 +100,8 @@ def filters(model: TransferModel, ax: Axes, *, columns: int = 8) -> Axes:
 def stages(model: TransferModel, ax: Axes) -> Axes:
     """One box a stage, shallow to deep, and the head: frozen or learning, with its number of parameters."""
     for x, (name, parameters, learns) in enumerate(model.parameter_table()):
-        ax.bar(
-            x, 1, width=0.86, color=LEARNING if learns else FROZEN, hatch=None if learns else "//", edgecolor="white"
-        )
+        colour, hatch = (LEARNING, None) if learns else (FROZEN, "//")
+        ax.bar(x, 1, width=0.86, color=colour, hatch=hatch, edgecolor="white")
         text = f"{name}\n{_short(parameters)}\n{'learns' if learns else 'frozen'}"
         ax.text(x, 0.5, text, ha="center", va="center", fontsize=9, color="black")
     ax.set(ylim=(0, 1), xlim=(-0.5, x + 0.5))
@@ -120,13 +119,8 @@ def schedule(strategy: Strategy, model: TransferModel, ax: Axes) -> Axes:
     shown = np.ma.masked_equal(rates, 0)
     ax.set_facecolor(FROZEN)
     ax.patch.set(hatch="//", edgecolor="white")
-    picture = ax.imshow(
-        shown,
-        aspect="auto",
-        cmap="YlOrBr",
-        norm=LogNorm(shown.min(), shown.max()),
-        extent=(0.5, rates.shape[1] + 0.5, count + 0.5, -0.5),
-    )
+    edges, norm = (0.5, rates.shape[1] + 0.5, count + 0.5, -0.5), LogNorm(shown.min(), shown.max())
+    picture = ax.imshow(shown, aspect="auto", cmap="YlOrBr", norm=norm, extent=edges)
     ax.set_yticks(range(count + 1), [*model.stage_names, "head"])
     ax.set(xlabel="epoch")
     ax.figure.colorbar(picture, ax=ax, label="learning rate")

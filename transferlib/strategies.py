@@ -125,13 +125,8 @@ class Strategy:
 
     def __post_init__(self) -> None:
         positive, share = "a whole number from 1", "in [0, 1)"
-        one_of = {
-            name: (
-                getattr(self, name) in allowed or (name == "augment" and callable(self.augment)),
-                f"one of {allowed}",
-            )
-            for name, allowed in CHOICES.items()
-        }
+        own = {"augment"} if callable(self.augment) else set()
+        one_of = {n: (n in own or getattr(self, n) in those, f"one of {those}") for n, those in CHOICES.items()}
         _check(
             self,
             **one_of,

@@ -102,10 +102,8 @@ def begin(
 ) -> State:
     """Everything that a run begins with. Raises TransferError when its parts do not fit together."""
     if len(splits.classes) != model.num_classes:
-        raise TransferError(
-            f"{splits.name} has {len(splits.classes)} classes, but the model's head has {model.num_classes} outputs. "
-            f"Build it with num_classes={len(splits.classes)}."
-        )
+        told = f"{splits.name} has {len(splits.classes)} classes, but the model's head has {model.num_classes} outputs"
+        raise TransferError(f"{told}. Build it with num_classes={len(splits.classes)}.")
     if precision not in ("fp32", "bf16"):
         raise TransferError(f"precision must be 'fp32' or 'bf16', not {precision!r}.")
     smallest = len(splits.train) // math.ceil(len(splits.train) / strategy.batch_size)

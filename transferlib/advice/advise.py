@@ -67,9 +67,7 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
         raise TransferError(f"budget must be above 0 seconds, not {budget}.")
     if splits.train.noun == "texts":
         first = "feature_extraction (`transferlib train`), then compare progressive_unfreezing with it: lesson 10"
-        raise TransferError(
-            f"{splits.name}: the map behind the advice is one of images, not texts. Begin with {first}."
-        )
+        raise TransferError(f"{splits.name}: the map behind the advice is of images, not texts. Begin with {first}.")
     part, val, classes = sample(splits.train), sample(splits.val), len(splits.classes)
     enlarged = SEEN if min(part.images.shape[2:]) < SEEN else None
     model = model or TransferModel("efficientnet_lite0", classes, input_size=enlarged)
@@ -89,19 +87,11 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     chosen = choose(within or expected[:1])
     nearest = max(places, key=lambda place: place.likeness(data))
     quicker = [row for row in within if seconds[row.strategy] < seconds[chosen.strategy]]
-    reasons = fill(
-        REASONS,
-        notes=model.preprocess.notes(part.images),
-        seen=seen,
-        data=data,
-        probe=probe,
-        chosen=chosen,
-        nearest=nearest,
-        compare=compare,
-        within=within,
-        near=[row.strategy for row in quicker if row.gain > chosen.gain - 0.01],
-        longer=[row.strategy for row in expected if row not in within and row is not chosen],
-    )
+    near = [row.strategy for row in quicker if row.gain > chosen.gain - 0.01]
+    longer = [row.strategy for row in expected if row not in within and row is not chosen]
+    facts: dict[str, Any] = {"seen": seen, "data": data, "probe": probe, "chosen": chosen, "nearest": nearest}
+    facts |= {"compare": compare, "within": within, "near": near, "longer": longer}
+    reasons = fill(REASONS, notes=model.preprocess.notes(part.images), **facts)
     return Advice(
         made[chosen.strategy],
         networks[chosen.strategy].backbone,

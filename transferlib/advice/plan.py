@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transferlib.data.splits import Splits
+from transferlib.data.splits import PARTS, Splits
 from transferlib.engine.processes import Processes
 from transferlib.engine.state import Keeping, State
 from transferlib.features import keepable, no_room, prefix, suffix
@@ -87,17 +87,11 @@ def plan(
         phases = tuple(_phase(state, phase, steps) for phase in strategy.phases)
         images = state.train.inputs[: strategy.batch_size]
         forward = _seconds(lambda: state.model(images)) / len(images)
-    return Plan(
-        strategy.name,
-        model.backbone,
-        splits.name,
-        {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
-        strategy.batch_size,
-        steps,
-        {name: count for name, count, _ in model.parameter_table()},
-        phases,
-        sum(phase.seconds for phase in phases) + forward * len(splits.test),
-    )
+    sizes = {part: len(getattr(splits, part)) for part in PARTS}
+    numbers = {name: count for name, count, _ in model.parameter_table()}
+    seconds = sum(phase.seconds for phase in phases) + forward * sizes["test"]
+    size = strategy.batch_size
+    return Plan(strategy.name, model.backbone, splits.name, sizes, size, steps, numbers, phases, seconds)
 
 
 def _phase(state: State, phase: Phase, steps: int) -> PhasePlan:

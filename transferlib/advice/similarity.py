@@ -50,13 +50,8 @@ def similarity(split: Split, classes: int, model: TransferModel | None = None) -
     part = sample(split)
     table, shift = frozen_features(model, part.images)
     pixels = batched(lambda images: adaptive_avg_pool2d(images.float(), 16).flatten(1), part.images)
-    return Similarity(
-        len(split),
-        classes,
-        _neighbours(table, part, classes),
-        _neighbours(pixels - pixels.mean(0), part, classes),
-        shift,
-    )
+    near, by_pixels = (_neighbours(columns, part, classes) for columns in (table, pixels - pixels.mean(0)))
+    return Similarity(len(split), classes, near, by_pixels, shift)
 
 
 def sample(split: Split) -> Split:

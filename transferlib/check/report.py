@@ -9,7 +9,7 @@ from transferlib.data.own.clean import GroupRule, across, clean, copies, group_i
 from transferlib.data.own.images import check_size
 from transferlib.data.own.names import EXAMPLES, alike, by_key, number, some
 from transferlib.data.own.near import near_copies
-from transferlib.data.own.scan import Item, Scan, scan
+from transferlib.data.own.scan import MASK, UNNAMED, Item, Scan, scan
 
 FEW = 10
 SMALL = 0.5  # of the size that the network gets: enlarged to more than double, there is nothing left to see
@@ -47,12 +47,9 @@ class Report:
         self.counts = {called[part]: {name: present[name, part] for name in found.classes[part]} for part in called}
         self.usable = {called[part]: {name: cleaned.counts[name, part] for name in cleaned.classes} for part in called}
         self.broken = {item.name: item.error for item in found.items if item.error}
-        self.copies = _names(identical)
-        self.two_labels = _names(two_labels(identical))
+        self.copies, self.two_labels = _names(identical), _names(two_labels(identical))
         self.crossing = _names(across(by_key(items, group_ids(items, groups).get)))
-        self.near = _names(near)
-        self.near_two_labels = _names(two_labels(near))
-        self.near_crossing = _names(across(near))
+        self.near, self.near_two_labels, self.near_crossing = map(_names, (near, two_labels(near), across(near)))
         self.image_size = image_size
         self.small = {item.name: _shape(item) for item in items if min(item.size) < SMALL * image_size}
         self.narrow = {item.name: _shape(item) for item in items if max(item.size) > NARROW * min(item.size)}
@@ -66,10 +63,8 @@ class Report:
                 self.tiny.setdefault(name, {})[part or "images"] = there[name]
         self.modes = {same[0].mode: len(same) for same in by_mode}
         self.sizes = dict(Counter(map(_shape, items)).most_common())
-        self.ignored = found.ignored
-        self.left_out = cleaned.left_out
-        self.fatal = cleaned.fatal
-        self.depth = found.depth
+        self.ignored, self.depth = found.ignored, found.depth
+        self.left_out, self.fatal = cleaned.left_out, cleaned.fatal
         self.divided = {"val", "test"} & {*found.parts} != set()
         self.alike = alike(cleaned.classes)
         self.doubts = list(self._doubts(id_doubt(path, cleaned.items, groups, found.depth)))
@@ -84,6 +79,12 @@ class Report:
             yield f"{number(len(self.near), 'group')} of near copies, which may fall on two sides of the division"
         if ids:
             yield ids
+        if len(depths := sorted({said for said in self.remarks.values() if said.startswith("read as")})) > 1:
+            yield f"grey pictures are {' and '.join(depths)}: if one camera took them, save them with 8 bits"
+        if masks := [name for name, said in self.remarks.items() if said.startswith(MASK)]:
+            yield f"{number(len(masks), 'file')} named like the mask of another: {some(map(repr, masks))}"
+        if lost := [name for name, why in self.ignored.items() if why == UNNAMED]:
+            yield f"{number(len(lost), 'picture')} passed over, as the name is not that of one: {some(map(repr, lost))}"
         for names in self.alike:
             yield f"the classes {' and '.join(map(repr, names))} look alike"
         if self.tiny:

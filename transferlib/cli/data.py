@@ -46,7 +46,7 @@ def load_splits(args: argparse.Namespace) -> Splits:
     if not SOURCES.get(name, "").startswith("builtin.") or Path(name).exists():
         name, options["path"] = "texts" if is_table(args.data) else "folder", args.data
     known = options_of(name)
-    asked = [option for option in ("groups", "depth", "text", "label") if options.get(option)]
+    asked = [option for option in ("groups", "depth", "text", "label", "report") if options.get(option)]
     if strange := [f"--{option}" for option in asked if option not in known]:
         raise DataError(f"{args.data!r} takes no {' and no '.join(strange)}: leave it out.")
     return load_data(name, **{key: value for key, value in options.items() if key in known and value is not None})

@@ -15,6 +15,7 @@ EXIT_CODES = "exit codes: 0 all went well, 1 an error, 2 wrong usage, 130 interr
 BACKBONE = f"{', '.join(NETWORKS)}, timm:NAME or hf:NAME; default: efficientnet_lite0, for texts minilm"
 DEVICE = "cpu, cuda, …; default: a GPU if there is one"
 ON_BAD = "leave files that cannot be used out (%(default)s)"
+AS_WRITTEN: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 STRATEGIES = {
     "from-scratch": strategies.from_scratch,
     "feature-extraction": strategies.feature_extraction,
@@ -26,12 +27,8 @@ STRATEGIES = {
 
 def make_parser() -> argparse.ArgumentParser:
     """Every command with its options."""
-    parser = argparse.ArgumentParser(
-        "transferlib",
-        description="Transfer learning on your own photographs and texts.",
-        epilog=f"example: transferlib train PHOTOS --out run\n\n{EXIT_CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    what, end = "Transfer learning on your own photographs and texts.", "example: transferlib train PHOTOS --out run"
+    parser = argparse.ArgumentParser("transferlib", description=what, epilog=f"{end}\n\n{EXIT_CODES}", **AS_WRITTEN)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module, command in (("train", train), ("train", advise), ("use", evaluate), ("use", predict), ("use", export)):
         _add_command(commands, module, command)
@@ -45,13 +42,8 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_command(commands: Any, module: str, command: Callable[[Add], None]) -> None:
     """A command that runs the function of its name in that module of `transferlib.cli`."""
     description, _, epilog = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
-    parser = commands.add_parser(
-        command.__name__,
-        help=description[:1].lower() + description[1:].rstrip("."),
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    short = description[:1].lower() + description[1:].rstrip(".")
+    parser = commands.add_parser(command.__name__, help=short, description=description, epilog=epilog, **AS_WRITTEN)
     parser.set_defaults(run=(module, command.__name__))
     command(parser.add_argument)
 

@@ -167,8 +167,9 @@ def _texts(names: list[str], column: str) -> Iterator[Batch]:
 def _files(names: list[str]) -> list[Path | DataError]:
     """Files as they are named, folders as the image files in them, sorted; an error for a folder without any."""
     found: list[Path | DataError] = []
-    for path in map(Path, names):
-        inside, ignored = images_in(path) if path.is_dir() else ([path], {})
+    for name in names:
+        path = Path(name)
+        inside, ignored = images_in(path) if name and path.is_dir() else ([path], {})
         for told in passed_over(ignored):
             print(f"note: {str(path)!r}: passed over {told}", file=sys.stderr)
         found += inside or [DataError(f"{str(path)!r} holds no image file. Give a folder of {KINDS}.")]

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from transferlib.errors import DataError
+from transferlib.files.room import lacking
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -80,7 +81,7 @@ def encode(texts: Sequence[str]) -> Tensor:
     """UTF-8 bytes of each text, uint8 (N, W), filled up with zeros to the longest.
 
     Bytes are to a text what pixels are to an image: what a network makes of them belongs to
-    the network. Raises DataError for a text that is empty or holds a zero byte.
+    the network. Raises DataError for a text that is empty or holds a zero byte, or is too long for all to fit.
 
     >>> encode(["ab", "é"]).tolist()
     [[97, 98], [195, 169]]
@@ -88,7 +89,11 @@ def encode(texts: Sequence[str]) -> Tensor:
     for number, text in enumerate(texts):
         if not text.strip() or "\0" in text:
             raise DataError(f"text {number} is {text!r}: it must hold words, and no zero byte. Leave it out.")
-    rows = np.array([text.encode() for text in texts], dtype=np.bytes_)
+    written = [text.encode() for text in texts]
+    if why := lacking(2 * len(written) * max(map(len, written), default=0)):
+        longest = f"{max(texts, key=len)[:40]!r}… has {len(max(texts, key=len)):,} letters"
+        raise DataError(f"{len(texts):,} texts, each kept as long as the longest, {why}. Shorten it: {longest}.")
+    rows = np.array(written, dtype=np.bytes_)
     return torch.from_numpy(rows.view(np.uint8).reshape(len(texts), rows.itemsize).copy())
 
 

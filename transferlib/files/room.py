@@ -22,13 +22,17 @@ def free_memory() -> int:
     return max(min(found), 0)
 
 
-def no_room(side: int, bytes_a_pixel: int) -> str:
-    """Why squares of this side, in pixels, do not fit into memory, and the side that would; "" if they do."""
-    needed = bytes_a_pixel * side**2
+def lacking(needed: int) -> str:
+    """That so many bytes do not fit into memory; "" if they do."""
     if needed <= FREELY or needed <= (free := free_memory()):
         return ""
-    fits = int((free / bytes_a_pixel) ** 0.5)
-    return f"would take {needed / 1e9:,.1f} GB of memory, and {free / 1e9:.1f} GB are free: {fits} would fit"
+    return f"would take {needed / 1e9:,.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+
+
+def no_room(side: int, bytes_a_pixel: int) -> str:
+    """Why squares of this side, in pixels, do not fit into memory, and the side that would; "" if they do."""
+    why = lacking(bytes_a_pixel * side**2)
+    return why and f"{why}: {int((free_memory() / bytes_a_pixel) ** 0.5)} would fit"
 
 
 def check_room(image_size: int, images: int, network: int = 500) -> None:

@@ -70,9 +70,8 @@ class Preprocess(Preprocessing):
         if inputs.ndim == 2:
             raise DataError("these are texts, and this network reads images: take minilm or another text encoder.")
         if inputs.ndim != 4 or inputs.shape[1] != 3:
-            raise DataError(
-                f"images must have the shape (N, 3, H, W), not {tuple(inputs.shape)}: permute or unsqueeze."
-            )
+            shape = tuple(inputs.shape)
+            raise DataError(f"images must have the shape (N, 3, H, W), not {shape}: permute or unsqueeze.")
         count, side = inputs.shape[0], self.input_size or min(inputs.shape[2:])
         known = isinstance(count, int) and inputs.device.type == "cpu"  # an export leaves the number open
         if known and (why := no_room(side, LAYER * count)):
@@ -84,10 +83,8 @@ class Preprocess(Preprocessing):
         elif inputs.numel():
             low, high = (end.item() for end in inputs.aminmax())
             if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # neither is a value that is no number
-                raise DataError(
-                    f"float images must lie in 0…1, not from {low:.3g} to {high:.3g}: divide by 255 or pass uint8, and "
-                    "leave Normalize out, the network brings its own."
-                )
+                told = f"float images must lie in 0…1, not from {low:.3g} to {high:.3g}: divide by 255 or pass uint8"
+                raise DataError(f"{told}, and leave Normalize out, the network brings its own.")
             inputs = inputs if inputs.dtype == torch.float64 else inputs.float()
         if self.input_size and self.input_size != min(inputs.shape[2:]):
             size = [side * self.input_size // min(inputs.shape[2:]) for side in inputs.shape[2:]]
@@ -113,11 +110,8 @@ def large_enough(name: str, size: tuple[int, ...]) -> Iterator[None]:
     except RuntimeError as error:
         if not any(word in str(error).lower() for word in ("output size", "kernel size", "padding size")):
             raise
-        height, width = size
-        raise DataError(
-            f"images of {height}×{width} are too small for {name} ({error}). Let it see them larger: input_size=224, "
-            "say."
-        ) from error
+        told = f"images of {size[0]}×{size[1]} are too small for {name} ({error})"
+        raise DataError(f"{told}. Let it see them larger: input_size=224, say.") from error
 
 
 class NoSuchNetwork(LookupError):
@@ -169,8 +163,7 @@ def check_weights(path: Path, sha256: str, remedy: str) -> None:
 
 def unavailable(name: str, by_hand: str, cause: Exception, embedded: str = "efficientnet_lite0") -> WeightsError:
     """The error for weights that are neither here nor to be had, with three ways out."""
-    return WeightsError(
-        f"the weights of {name} are not on this machine and could not be fetched ({cause}). Three ways out: "
-        f"(1) connect to the internet and run again; (2) {by_hand}; (3) use {embedded}, whose weights are "
-        "installed with this package, or pretrained=False for random weights."
-    )
+    told = f"the weights of {name} are not on this machine and could not be fetched ({cause})"
+    ways = f"(1) connect to the internet and run again; (2) {by_hand}"
+    third = f"use {embedded}, whose weights are installed with this package, or pretrained=False for random weights"
+    return WeightsError(f"{told}. Three ways out: {ways}; (3) {third}.")

@@ -15,11 +15,13 @@ from transferlib.data.own.scan import Item, Scan
 from transferlib.errors import DataError
 
 GroupRule = Callable[[Path], str] | str | None
-# What looks like an id that several files share, and the rule that finds it in every name.
+# What looks like an id that several files share, and the rule that finds it in every name; "": if it is in each.
 _IDS = {
     r"^(\D*\d+)(?=[_\- (]|\.[^.]*\.|[a-zA-Z]\.)": r"^(\D*\d+|.+)",  # patient01_2.png, patient01b.png
     r"^(.+)(?=[_\- (])": r"^(.+(?=[_\- (])|.+)",  # anna_2.png; site1_patient07_2.png, where there is one site
-    r"/(.+)/": r"/(.+)/",  # ant/patient01/2.png
+    r"/(.+)/": "",  # ant/patient01/2.png
+    r"^.+[_\- (.]([^\W\d_]+[_\- ]?\d+)(?![^\W_])(?=.*\.)": "",  # 0001_patient01.png, 0001 (patient 1) left.png
+    r"^.+[_\- (.]([^\W\d_]+)(?![^\W_])(?=.*\.)": "",  # 0001_anna.png
 }
 
 
@@ -123,15 +125,16 @@ def likely_groups(items: Sequence[Item]) -> str:
     classes = len({item.label for item in items})
     for pattern, rule in _IDS.items():
         hits = [re.search(pattern, item.name if "/" in pattern else item.path.name) for item in items]
-        ids = Counter(hit[1] for hit in hits if hit)
-        shared = sum(n for n in ids.values() if n > 1)
-        if 2 * shared < len(items) or len(ids) < max(3, 2 * classes):
+        # Anywhere in a name, only what is shared within a class: numbers often begin anew in each.
+        found = Counter((item.label * (not rule), hit[1]) for item, hit in zip(items, hits, strict=True) if hit)
+        shared, ids = sum(n for n in found.values() if n > 1), {name for _, name in found}
+        if 2 * shared < len(items) or len(ids) < max(3, 2 * classes) or not (rule or all(hits)):
             continue
         if "/" in pattern and any(label_of(item.path.parent.name) == item.label for item in items):
             continue
         words = {re.split(r"\d", name, maxsplit=1)[0] for name in ids}
         simple = all(hits) and len(words) == 1 and pattern.startswith(r"^(\D")
-        return rf"^({re.escape(words.pop())}\d+)" if simple else rule
+        return rf"^({re.escape(words.pop())}\d+)" if simple else rule or pattern
     return ""
 
 
@@ -139,9 +142,8 @@ def id_doubt(path: str | os.PathLike[str], items: Sequence[Item], groups: GroupR
     """That names look like ids and no groups are given, with the command that keeps them together; or ""."""
     if groups is not None or not (rule := likely_groups(items)):
         return ""
-    if {item.part for item in items} >= {"train", "val", "test"} and not across(
-        by_key(items, group_ids(items, rule).get)
-    ):
+    divided = {item.part for item in items} >= {"train", "val", "test"}
+    if divided and not across(by_key(items, group_ids(items, rule).get)):
         return ""  # the folder's own division keeps them together
     told = "the names look like ids that several files share; if an id is one patient or object, keep its files"
     return f"{told} together: {train_command(path, rule, depth)}"

@@ -96,8 +96,10 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
                 raise DataError(_too_large(name, f"{size[0]}×{size[1]} pixels", max_pixels))
             pixels, turned, same = prepared(image, image_size, name=name)
             remark = _remark(image, pixels)
-            if image.format in ("JPEG", "MPO") and min(size) >= 2 * LEAST:
-                same = hashlib.sha256(_without_metadata(data)).hexdigest()
+            if image.format in ("JPEG", "MPO"):
+                if b"\xff\xd9" not in (bare := _without_metadata(data)):  # libjpeg takes zeros for pixels
+                    raise OSError("its end is missing")
+                same = hashlib.sha256(bare).hexdigest() if min(size) >= 2 * LEAST else same
     except DataError:
         raise
     except UnidentifiedImageError as error:

@@ -31,11 +31,12 @@ def seen(name: str) -> str:
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
-    """Names that differ only in capitals, in what is between words, or in letters of another script or form."""
+    """Names that differ only in capitals, around or between words ("1", "01", "1.0"), or in letters of another form."""
 
     def key(name: str) -> str:
         plain = unicodedata.normalize("NFKC", seen(name)).casefold().translate(_LATIN)
-        return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", plain.replace("_", " "))
+        plain = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", plain.replace("_", " "))
+        return re.sub(r"^['\"]+|^0+(?=\d)|(?<=\d)\.0+$|(?<=\w)['\".,;:]+$|( -)? copy$", "", plain)
 
     return [same for same in by_key(names, key) if len(same) > 1]
 

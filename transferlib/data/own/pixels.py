@@ -26,11 +26,8 @@ def to_rgb(image: Image.Image, size: int) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError("numbers of 32 bits, and nothing says which of them is white. Save it with 8 or 16 bits")
     bands, clear = image.getbands(), image.info.get("transparency")
-    if (
-        deep
-        and bands[0] != "I"
-        and max(numpy.asarray(image.getchannel(band)).max() for band in bands if band != "A") < 64
-    ):
+    dark = deep and bands[0] != "I" and all(numpy.asarray(image.getchannel(b)).max() < 64 for b in bands if b != "A")
+    if dark:
         raise ValueError("16 bits a colour, all of them dark: perhaps fewer bits are used. Save it with 8 bits")
     if deep and isinstance(clear, tuple):
         image.info["transparency"] = tuple(value >> 8 for value in clear)

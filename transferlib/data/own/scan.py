@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from glob import escape
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ _CLUTTER = {"__macosx", "desktop.ini", "@eadir", "$recycle.bin", "recycler", "#r
 _CLUTTER |= {"system volume information", "lost+found", "lost.dir", "found.000", "thumbs.db"}
 MARK = "made by transferlib"  # in every picture and page that the program writes
 _OURS = "written by transferlib"
+UNNAMED = "a picture, but not named like one: give it its suffix"
+MASK = "named like the mask of another"
+_MASKS = re.compile(r"(.+?)[_ -]*(masks?|seg|segmentation|gt|ground_?truth)([_-]?\d+)?", re.IGNORECASE)
 _OUR_NAMES = r"(model|progress)(-[0-9a-f]{16})?\.(json|safetensors)|(images|features)-.*\.(bin|json)|metrics\.json"
 _OUR_NAMES += r"|report\.(html|json)|MODEL_CARD\.md|.*\.cam\.png"
 
@@ -126,7 +130,7 @@ def scan(path: str | os.PathLike[str], *, image_size: int | None, train: bool = 
         raise DataError(f"depth must be 1 or 2, not {depth!r}: how deep the class folders lie.")
     ignored: dict[Path, str] = {}
     try:
-        if not root.is_dir():
+        if not (os.fspath(path) and root.is_dir()):  # to pathlib "" is the folder one is in
             what = "is a file, not a folder" if root.is_file() else "is not a folder that can be found"
             raise DataError(f"{os.fspath(path)!r} {what}. Give a folder with one folder of images for each class.")
         parts, unclear = _parts(root, ignored, train, depth)
@@ -159,18 +163,20 @@ def outside(option: str, out: str | os.PathLike[str], *folders: str | os.PathLik
 
     Called before the look at the images, which may take minutes.
     """
-    path = Path(out)
     if not os.fspath(out).strip():
         raise DataError(f"{option} is empty. Give the place to write to.")
     try:
-        real, there = path.resolve(), [Path(each) for each in folders if Path(each).is_dir()]
-        inside = [os.fspath(each) for each in there if real.is_relative_to(each.resolve())]
-        path.exists()
+        real = (path := Path(out).expanduser()).resolve()
+        inside = [os.fspath(each) for each in folders if each and real.is_relative_to(Path(each).resolve())]
+        near = next(each for each in (real, *real.parents) if each.exists())
     except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a loop of links
         raise DataError(f"{option} {os.fspath(out)!r} cannot be used ({error}). Give another place.") from error
     if inside:
         why = f"lies in {inside[0]!r}, where it would be taken for a class or an image"
         raise DataError(f"{option} {os.fspath(out)!r} {why}. Give a place outside.")
+    if not os.access(near, os.W_OK) or (near != real and not near.is_dir()):
+        told = f"{option} {os.fspath(out)!r} cannot be written"
+        raise DataError(f"{told}: {os.fspath(near)!r} is no folder that you may write to. Give another place.")
     return path
 
 
@@ -201,7 +207,7 @@ def _parts(root: Path, ignored: dict[Path, str], train: bool, depth: int | None)
     A folder that holds no folders is no part: "train" may be a class, beside "bus".
     """
     tops = _tops(root, 1, {})
-    called = {folder: part for folder in tops if (part := _part(folder.name))}
+    called = {folder: part for folder in tops if (part := part_of(folder.name))}
     others = [folder for folder in tops if folder not in called and any(_files(folder, {}))]
     given = [folder for folder in called if _tops(folder, 1, {})]
     parts = {called[folder]: folder for folder in given}
@@ -224,7 +230,7 @@ def _parts(root: Path, ignored: dict[Path, str], train: bool, depth: int | None)
     return {"": root}, f"{found} Or say --depth 1 if they are classes." if found and depth is None else ""
 
 
-def _part(name: str) -> str:
+def part_of(name: str) -> str:
     """The part that a folder's name says: "train", "val" or "test", or ""."""
     letters = re.sub(r"[\W\d_]+", "", unicodedata.normalize("NFKC", name).casefold())
     return next((part for part, said in _SPELLED.items() if re.fullmatch(f"{_AROUND}({said})s?{_AROUND}", letters)), "")
@@ -246,12 +252,16 @@ def _two_depths(tops: dict[str, list[Path]], files: dict[Path, list[Path]]) -> s
         holders: dict[str, list[Path]] = defaultdict(list)
         for top in tops[part]:
             inside = {label_of(file.relative_to(top).parts[0]).casefold() for file in files[top] if file.parent != top}
-            said = sorted({_part(name) for name in inside} - {""})
+            said = sorted({part_of(name) for name in inside} - {""})
             if len(said) > 1:
                 alone = not any(files[other] for other in tops[part] if other != top)
                 remedy = f"Put the parts outside and the classes inside, '{said[0]}/{top.name}' and so on."
                 remedy = f"Perhaps you mean {os.fspath(top)!r}?" if alone else remedy
                 return f"{top.name!r} holds {' and '.join(said)}. {remedy} Or say --depth 1 to pool them."
+            beside = {label_of(other.name).casefold() for other in tops[part] if other != top}
+            if beside & inside:
+                told = f"{top.name!r} holds a folder {min(beside & inside)!r}, and so is a class beside it called"
+                return f"{told}. Move its images there, or say --depth 1 if they belong to {top.name!r}."
             for name in sorted(inside):
                 holders[name].append(top)
         for name, (one, *others) in holders.items():
@@ -265,7 +275,7 @@ def _two_depths(tops: dict[str, list[Path]], files: dict[Path, list[Path]]) -> s
 def _said(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The parts that the words of a name say, and its other words: "cats_train" says "train" of "cats"."""
     words = re.findall(r"[^\W_]+", label_of(name).casefold())
-    return tuple(filter(None, map(_part, words))), tuple(word for word in words if not _part(word))
+    return tuple(filter(None, map(part_of, words))), tuple(word for word in words if not part_of(word))
 
 
 def _twins(tops: Iterable[Path]) -> str:
@@ -323,7 +333,13 @@ def _no_image(entry: Path) -> str:
         return "a link to a folder, not followed" if entry.is_symlink() else ""
     if re.fullmatch(_OUR_NAMES, entry.name) or (entry.suffix.lower() in (".png", ".svg") and ours(entry)):
         return _OURS
-    return "" if entry.suffix.lower() in SUFFIXES else "not named like an image"
+    if entry.suffix.lower() in SUFFIXES:
+        return ""
+    with suppress(OSError):
+        if entry.is_file():  # opening a pipe could block
+            with entry.open("rb") as file:
+                return UNNAMED if file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG")) else "not named like an image"
+    return "not named like an image"
 
 
 def _load(item: Item, image_size: int | None) -> Item:
@@ -333,4 +349,6 @@ def _load(item: Item, image_size: int | None) -> Item:
     except DataError as error:
         return replace(item, error=str(error))
     item = replace(item, sha256=hashlib.sha256(data).hexdigest(), thumb=thumbnail(picture.pixels), **picture._asdict())
+    if (said := _MASKS.fullmatch(item.path.stem)) and any(item.path.parent.glob(f"{escape(said[1])}.*")):
+        item = replace(item, remark="; ".join(filter(None, (MASK, item.remark))))
     return item if image_size else replace(item, pixels=None)

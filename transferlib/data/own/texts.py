@@ -5,6 +5,7 @@ import io
 import mimetypes
 import os
 import re
+import shlex
 import sys
 import unicodedata
 import warnings
@@ -21,15 +22,16 @@ import torch
 
 from transferlib.data.own.clean import related
 from transferlib.data.own.folder import FLATTERED, OnBad, foreign, refuse_absent, refuse_or_warn
-from transferlib.data.own.names import alike, by_key, label_of, number, some
+from transferlib.data.own.names import alike, by_key, label_of, number, seen, some
+from transferlib.data.own.scan import part_of
 from transferlib.data.splits import PARTS, Split, Splits, encode, held_out_first
 from transferlib.errors import DataError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-WHO = "patient|subject|person|user|author|speaker|customer|client|student|conversation|thread|session|document"
-IDS = re.compile(rf"({WHO})s?[ _-]?(id)?")
+WHO = "patient(en)?|subject|person|user|author|speaker|customer|client|student|conversation|thread|session|document"
+IDS = re.compile(rf"({WHO}|case|mrn|ticket|dialogu?e|video)s?[ _-]?(id|name|no|nr|number)?|id")
 """Columns that say, by their names, which rows belong together."""
-NOTHING = {"nan", "na", "n/a", "#n/a", "null", "none"}
+NOTHING = {"nan", "na", "n/a", "#n/a", "null", "none", "#name?", "#ref!", "#value!"}
 """What programs write into a cell that is empty."""
 TABLES = (".csv", ".tsv", ".tab")
 """What the names of tables end with; in all but the first a tab separates, and a quotation mark is part of a text."""
@@ -114,7 +116,8 @@ def unlabelled(name: str, column: str) -> list[dict[str, Any]]:
         rows = [(line, text) for line, (text,) in table(path, (column,))]
     # os.path: to pathlib a text that is longer than a name may be is an error
     elif name == "-" or os.path.isfile(name):  # noqa: PTH113
-        rows = [(line, text) for line, text in enumerate(io.StringIO(read(path)), start=1) if text.strip()]
+        lines = io.StringIO(read(path), newline=None)  # those of an old Mac, too
+        rows = [(line, text) for line, text in enumerate(lines, start=1) if text.strip()]
     elif os.path.isdir(name) or (is_word and (os.sep in name or mimetypes.guess_type(name)[0])):  # noqa: PTH112
         raise DataError(f"{name!r} is no file that can be read. Give a table, a file with one text a line, or a text.")
     else:
@@ -126,24 +129,34 @@ def labelled(path: Path, label: str, text: str, groups: str | None = None) -> li
     """The rows of a table, each label in one Unicode form; warns of labels that look alike or may stand for none."""
     found = table(path, (label, text, *([groups] if groups else [])))
     rows = [Row(_spelled(name), words.strip(), "".join(group).strip(), line) for line, (name, words, *group) in found]
-    labels = {row.label for row in rows}
-    for same in by_key(sorted({" ".join(name.split()) for _, (name, *_) in found}), _spelled):
+    for doubt in _doubts(rows, [name for _, (name, *_) in found], groups):
+        warnings.warn(f"{path}: {doubt}.", stacklevel=3)
+    return rows
+
+
+def _doubts(rows: Sequence[Row], names: Sequence[str], groups: str | None) -> Iterator[str]:
+    """What should be looked at in the rows of a table, and in the names of their labels as they are written there."""
+    for same in by_key(sorted({" ".join(name.split()) for name in names}), _spelled):
         if len(same) > 1:
-            told = f"{' and '.join(map(ascii, same))} are one class, written in several Unicode forms"
-            warnings.warn(f"{path}: {told}.", stacklevel=3)
+            yield f"{' and '.join(map(ascii, same))} are one class, written in several Unicode forms"
+    labels = {row.label for row in rows}
     for same in alike(sorted(labels)):
         told = f"{' and '.join(map(ascii, same))} are {len(same)} classes, and look alike"
-        warnings.warn(f"{path}: {told}. If they are one, write them alike.", stacklevel=3)
-    if nothing := sorted(name for name in labels if name.casefold() in NOTHING):
-        told = f"{' and '.join(map(repr, nothing))} may stand for no label at all"
-        warnings.warn(f"{path}: {told}. If so, leave those cells empty.", stacklevel=3)
-    return rows
+        yield f"{told}. If they are one, write them alike"
+    if nothing := sorted(cell for cell in labels | {row.text for row in rows} if cell.casefold() in NOTHING):
+        told = f"{' and '.join(map(repr, nothing))} may stand for no label at all, or for no text"
+        yield f"{told}. If so, leave those cells empty"
+    if groups and (bare := [f"line {row.line}" for row in rows if not row.group]):
+        yield f"{number(len(bare), 'row')} without {groups!r}, each a group of its own: {some(bare)}"
+    if odd := [f"line {row.line}" for row in rows if re.search("\ufffd|Ã[\u0080-\u00bf]|â€", row.text)]:
+        told = f"{number(len(odd), 'text')} with letters that another encoding has spoilt: {some(odd)}"
+        yield f"{told}. Save the table as UTF-8 where it comes from"
 
 
 def sound(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Leave out rows without label or text and texts with two labels; what remains, and in words what does not."""
-    left_out, full = [], [row for row in rows if row.label and row.text]
-    if empty := [f"line {row.line}" for row in rows if not (row.label and row.text)]:
+    left_out, full = [], [row for row in rows if row.label and seen(row.text)]
+    if empty := [f"line {row.line}" for row in rows if not (row.label and seen(row.text))]:
         left_out.append(f"{number(len(empty), 'row')} without a label or without a text: {some(empty)}")
     told, kept = [], []
     for one, *others in by_key(full, lambda row: _key(row.text)):
@@ -197,7 +210,7 @@ def cells(content: str, name: str, wanted: Sequence[str], *, tabs: bool = False)
         quoting: Any = csv.QUOTE_NONE if tabs and mark == "\t" else csv.QUOTE_MINIMAL
         return csv.reader(lines, delimiter=mark, quoting=quoting, strict=True)
 
-    columns = [_spelled(column).casefold() for column in wanted]
+    columns = [seen(column).casefold() for column in wanted]
     headers = {mark: _header(rows(mark)) for mark in sorted(SEPARATORS, key=lambda mark: tabs and mark != "\t")}
     mark = max(headers, key=lambda mark: (len({*columns} & {*headers[mark]}), len(headers[mark])))
     header = headers[mark]
@@ -219,6 +232,7 @@ def cells(content: str, name: str, wanted: Sequence[str], *, tabs: bool = False)
             start = reader.line_num + 1
     except csv.Error as error:
         remedy = "Close the quotation mark that opens there, and write a mark inside a text twice"
+        remedy = f"Shorten that text, if it is one. {remedy}" if "limit" in str(error) else remedy
         raise DataError(f"{name}, line {start}: {error}. {remedy}.") from error
     if wrong:
         remedy = f"A {SEPARATORS[mark]} inside a text must be {'taken out' if tabs else 'between quotation marks'}"
@@ -230,17 +244,23 @@ def cells(content: str, name: str, wanted: Sequence[str], *, tabs: bool = False)
             told = f"lines {start} to {end} are one text by a quotation mark, but lines {inside[0]} and {inside[1]}"
             raise DataError(f"{name}: {told} look like rows. Close it, or join the lines of that text.")
     found = [(start, end, row) for start, end, row in found[1:] if any(map(str.strip, row))]
-    for place, column in enumerate(header):
-        if len(places) == 2 and IDS.fullmatch(column) and (n := len({row[place] for *_, row in found})) < len(found):
+    for place, column in enumerate(header[:width] if len(places) > 1 else []):
+        values = {row[place] for *_, row in found}
+        if place not in places and len(values) < 9 and len({*map(part_of, values)} - {""}) > 1:
+            told = f"its column {column!r} names parts, {some(sorted(map(repr, values)))}, and is not heeded"
+            warnings.warn(f"{name}: {told}. Give each part a table: train on one, evaluate on another.", stacklevel=2)
+        if len(places) == 2 and IDS.fullmatch(column) and (n := len(values)) < len(found):
             told = f"its column {column!r} names {n} for {len(found)} rows. To keep the rows of one on one side"
-            warnings.warn(f"{name}: {told}: groups={column!r} (--groups {column} in the terminal).", stacklevel=2)
+            warnings.warn(
+                f"{name}: {told}: groups={column!r} (--groups {shlex.quote(column)} in the terminal).", stacklevel=2
+            )
     return [(start, [row[place] for place in places]) for start, _, row in found]
 
 
 def _header(rows: Iterator[list[str]]) -> list[str]:
     """The names of the columns, in small letters."""
     try:
-        return [_spelled(cell).casefold() for cell in next(filter(None, rows), [])]
+        return [seen(cell).casefold() for cell in next(filter(None, rows), [])]
     except csv.Error:
         return []
 
