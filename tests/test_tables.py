@@ -293,6 +293,12 @@ def test_columns_that_say_what_belongs_together_are_known_by_many_names(column, 
         load(tmp_path, written(rows, (column, "label", "text")))
 
 
+def test_the_column_of_the_labels_is_no_id_whatever_it_is_called(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(tmp_path, written(ROWS, ("case", "text")), label="case")
+
+
 def test_rows_without_a_group_are_told_when_groups_are_given(tmp_path):
     rows = [(i // 3 if i % 5 else "", *row) for i, row in enumerate(ROWS)]
     with pytest.warns(

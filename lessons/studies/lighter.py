@@ -14,11 +14,10 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import time
 from pathlib import Path
 
 import torch
-from record import Cell, fill, taught
+from record import Cell, fill, taught, timed
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -57,16 +56,18 @@ def digits(way: str, seed: int) -> Cell:
         "scales": [(3e-3, LESSON.scales(body)), (1e-3, head.parameters())],
         "everything": [(2e-4, body.parameters()), (1e-3, head.parameters())],
     }[way]
-    begun = time.process_time()
-    if way == "head":
-        LESSON.train(head, seen, s.train.labels, rates, epochs=5, seed=seed)
-    elif rates:
-        pixels = model.preprocess.apply(s.train.inputs)
-        network = nn.Sequential(body, head)
-        LESSON.train(network, pixels, s.train.labels, rates, epochs=5, seed=seed)
-    took = time.process_time() - begun
+
+    def learn() -> None:
+        if way == "head":
+            LESSON.train(head, seen, s.train.labels, rates, epochs=5, seed=seed)
+        elif rates:
+            pixels = model.preprocess.apply(s.train.inputs)
+            network = nn.Sequential(body, head)
+            LESSON.train(network, pixels, s.train.labels, rates, epochs=5, seed=seed)
+
+    _, spent = timed(learn)
     right = LESSON.accuracy(model.eval(), s.test.inputs, s.test.labels)
-    return {"accuracy": right, "seconds": round(took, 1)}
+    return {"accuracy": right, **spent}
 
 
 def tokens(model: tl.TransferModel, texts: list[str]) -> Tensor:
@@ -127,10 +128,8 @@ def triage(method: str, seed: int) -> Cell:
             cell[f"means {name}"] = (nearest == s.test.labels).float().mean().item()
             cell[f"probe {name}"] = fit.score(table.numpy(), s.test.labels)
         return cell | {"accuracy": cell["probe test"]}
-    begun = time.process_time()
     r = chosen(method)
-    model, before, after = trained(method, r, s, seed)
-    took = round(time.process_time() - begun, 1)
+    (model, before, after), spent = timed(lambda: trained(method, r, s, seed))
     tests = [tokens(model, texts) for texts in (s.test.texts, hasty)]
     if method == "LoRA":
         networks = [after]
@@ -148,7 +147,7 @@ def triage(method: str, seed: int) -> Cell:
         "haste": haste,
         "train_accuracy": known,
         "accuracy": test[-1],
-        "seconds": took,
+        **spent,
     }
 
 

@@ -79,7 +79,8 @@ class Report:
             yield f"{number(len(self.near), 'group')} of near copies, which may fall on two sides of the division"
         if ids:
             yield ids
-        if len(depths := sorted({said for said in self.remarks.values() if said.startswith("read as")})) > 1:
+        said = "; ".join(self.remarks.values()).split("; ")
+        if len(depths := sorted({each for each in said if each.startswith("read as")})) > 1:
             yield f"grey pictures are {' and '.join(depths)}: if one camera took them, save them with 8 bits"
         if masks := [name for name, said in self.remarks.items() if said.startswith(MASK)]:
             yield f"{number(len(masks), 'file')} named like the mask of another: {some(map(repr, masks))}"

@@ -167,7 +167,7 @@ def outside(option: str, out: str | os.PathLike[str], *folders: str | os.PathLik
         raise DataError(f"{option} is empty. Give the place to write to.")
     try:
         real = (path := Path(out).expanduser()).resolve()
-        inside = [os.fspath(each) for each in folders if each and real.is_relative_to(Path(each).resolve())]
+        inside = [os.fspath(f) for f in folders if f and (p := Path(f)).is_dir() and real.is_relative_to(p.resolve())]
         near = next(each for each in (real, *real.parents) if each.exists())
     except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a loop of links
         raise DataError(f"{option} {os.fspath(out)!r} cannot be used ({error}). Give another place.") from error
@@ -338,7 +338,8 @@ def _no_image(entry: Path) -> str:
     with suppress(OSError):
         if entry.is_file():  # opening a pipe could block
             with entry.open("rb") as file:
-                return UNNAMED if file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG")) else "not named like an image"
+                if file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG")):
+                    return UNNAMED
     return "not named like an image"
 
 

@@ -246,14 +246,15 @@ def cells(content: str, name: str, wanted: Sequence[str], *, tabs: bool = False)
     found = [(start, end, row) for start, end, row in found[1:] if any(map(str.strip, row))]
     for place, column in enumerate(header[:width] if len(places) > 1 else []):
         values = {row[place] for *_, row in found}
-        if place not in places and len(values) < 9 and len({*map(part_of, values)} - {""}) > 1:
+        if place in places:
+            continue
+        if len(values) < 9 and len({*map(part_of, values)} - {""}) > 1:
             told = f"its column {column!r} names parts, {some(sorted(map(repr, values)))}, and is not heeded"
             warnings.warn(f"{name}: {told}. Give each part a table: train on one, evaluate on another.", stacklevel=2)
         if len(places) == 2 and IDS.fullmatch(column) and (n := len(values)) < len(found):
             told = f"its column {column!r} names {n} for {len(found)} rows. To keep the rows of one on one side"
-            warnings.warn(
-                f"{name}: {told}: groups={column!r} (--groups {shlex.quote(column)} in the terminal).", stacklevel=2
-            )
+            told = f"{told}: groups={column!r} (--groups {shlex.quote(column)} in the terminal)"
+            warnings.warn(f"{name}: {told}.", stacklevel=2)
     return [(start, [row[place] for place in places]) for start, _, row in found]
 
 
