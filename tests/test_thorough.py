@@ -1,4 +1,4 @@
-"""Whether CI tries what is slow by nature: where only prose changed it may not, and who does not know must."""
+"""Whether CI tries what is slow by nature: where nothing changed that a slow test rests on it may not."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def write(*names: str) -> Callable[[Path], None]:
 
     def change(clone: Path) -> None:
         for name in names:
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
             (clone / name).write_text("after\n")
 
     return change
@@ -72,14 +73,18 @@ def remove(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "everything", "told"),
     [
-        (write("README.md", "book/page.md"), False, "only prose changed: README.md book/page.md"),
-        (write("book/new.md"), False, "only prose changed: book/new.md"),
+        (write("README.md", "book/page.md"), False, "only these changed, on which none rests: README.md book/page.md"),
+        (write("book/new.md", "book/new.css"), False, "none rests: book/new.css book/new.md"),
+        (write("lessons/01_new.ipynb", "lessons/studies/map.json"), False, "none rests: lessons/01_new.ipynb"),
+        (write("lessons/studies/map.py"), True, "lessons/studies/map.py"),
+        (write("lessons/coursework/new.ipynb"), True, "lessons/coursework/new.ipynb"),
+        (write("book/her.js"), True, "book/her.js"),
         (write("README.md", "transferlib/model.py"), True, "transferlib/model.py"),
         (write("transferlib/new.py"), True, "transferlib/new.py"),
         (remove, True, "transferlib/model.py"),
     ],
 )
-def test_only_prose_lets_ci_leave_out_what_is_slow(
+def test_ci_leaves_out_what_is_slow_only_where_nothing_changed_that_it_rests_on(
     change: Callable[[Path], None], everything: bool, told: str, committed: bool, clone: Path
 ) -> None:
     change(clone)
