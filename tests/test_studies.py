@@ -75,14 +75,18 @@ def test_cells_measured_at_the_same_time_are_all_recorded_and_a_stop_keeps_those
 
 
 DRAWN = """
-import numpy as np, torch, transferlib as tl
+import random, numpy as np, torch, transferlib as tl
+from sklearn.utils import check_random_state
 for name in ("lesions", "photos", "digits", "triage"):
     size = {} if name == "triage" else {"image_size": 32}
     print(tl.load_data(name, 20, n_val=10, n_test=10, seed=0, **size).test.inputs.long().sum().item())
 torch.manual_seed(0)
 print(torch.rand(1).item())
 print(torch.rand(1, generator=torch.Generator().manual_seed(0)).item())
-print(np.random.default_rng(0).random(), np.random.default_rng((0, 1)).random())
+print(np.random.default_rng(0).random())
+print(np.random.default_rng((0, 1)).random())
+print(check_random_state(0).random())
+print(random.Random("0 words").random())
 print(tl.TransferModel("small_cnn", 3, pretrained=False, seed=0).head.weight[0, 0].item())
 print(tl.TransferModel("efficientnet_lite0", 3, seed=0).features(torch.zeros(1, 3, 32, 32)).sum().item())
 """
@@ -97,7 +101,7 @@ def test_a_shift_draws_every_source_every_head_and_every_order_anew_and_leaves_t
 
     *plain, body = lines(DRAWN)
     *moved, same = lines(replicate.SHIFT.format(by=1000), DRAWN)
-    assert all(a != b for a, b in zip(plain, moved, strict=True)) and len(plain) == 8
+    assert all(a != b for a, b in zip(plain, moved, strict=True)) and len(plain) == 11
     assert same == body
 
 
@@ -120,6 +124,39 @@ def test_a_lesson_replicates_with_its_claims_its_errors_and_a_hash_of_its_code(r
     assert replicate.text(path) == before == plain["text"]  # prose computes nothing
     nbformat.write(nbformat.v4.new_notebook(cells=cells[:2]), path)
     assert replicate.text(path) != before
+
+
+@pytest.mark.parametrize(
+    ("lesson", "variant", "said"),
+    [("99", "draw-1", "no lesson 99: say 01 to 13"), ("05", "draw2026", "no variant 'draw2026': say draw-2026")],
+)
+def test_a_replication_that_there_is_not_is_refused_with_those_that_there_are(
+    replicate, monkeypatch, capsys, lesson, variant, said
+):
+    monkeypatch.setattr(replicate, "apart", lambda *asked: pytest.fail(f"ran {asked}"))
+    monkeypatch.setattr(sys, "argv", ["replicate.py", "--show", lesson, variant])
+    with pytest.raises(SystemExit):
+        replicate.main()
+    assert said in capsys.readouterr().err
+
+
+def test_a_reader_sees_what_held_with_draws_of_his_own_and_nothing_is_recorded(replicate, monkeypatch, capsys):
+    evidence = [{"measured": "0.3; claimed: above 0.2", "margin": 0.1}]
+    told = {"key": "k", "firmly": "always", "sentence": "So it is.", "evidence": evidence, "holds": True}
+    run = {
+        "lesson": "05_feature_extraction",
+        "claims": [told],
+        "errors": [],
+        "held": "1 of 1 claims held",
+        "seconds": 9,
+    }
+    monkeypatch.setattr(replicate, "apart", lambda lesson, _, variant: run | {"asked": (lesson, variant)})
+    monkeypatch.setattr(replicate, "write", lambda *_: pytest.fail("recorded"))
+    monkeypatch.setattr(sys, "argv", ["replicate.py", "--show", "5", "draw-2026"])
+    replicate.main()
+    said = capsys.readouterr().out
+    assert "holds  k (always): So it is.\n         0.3; claimed: above 0.2" in said
+    assert "05_feature_extraction, draw-2026: 1 of 1 claims held, 9 s" in said
 
 
 def test_the_record_of_the_race_is_complete_and_in_the_order_of_its_seeds():

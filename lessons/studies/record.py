@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -64,12 +65,16 @@ def provenance() -> dict[str, object]:
         text=True,
         check=False,
     )
+    try:
+        model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    except OSError:  # elsewhere than on Linux
+        model = None
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "code": code.stdout.strip(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "machine": f"{os.cpu_count()} × {platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, "
+        "machine": f"{os.cpu_count()} × {model[1] if model else platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, "
         f"{torch.get_num_threads()} thread(s)"
         + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
     }

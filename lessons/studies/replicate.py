@@ -1,13 +1,12 @@
 """Does each claim of the lessons hold with other kernels and other draws?
 
     python lessons/studies/replicate.py                    # every run that replications.json does not hold yet
-    python lessons/studies/replicate.py --draws 20         # with more draws
     python lessons/studies/replicate.py --show 07 draw-99  # one lesson with draws of your own: what held
 
 A lesson is run as it stands, errors allowed. A kernel variant changes rounding only, through the environment. A draw
 shifts every seed by one constant: other images, other splits, other heads, another order of training. The package has
-no switch for that: a cell before the first one teaches PyTorch and NumPy to add the constant to each seed. The record
-forgets runs of another text of a lesson.
+no switch for that: a cell before the first one teaches PyTorch, NumPy and Python to add the constant to each seed. The
+record forgets runs of another text of a lesson.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ KERNELS = {
 }
 IMPORT = re.compile(r"^from transferlib\S* import (\([^)]*\)|.*)$", re.M)
 SHIFT = """
-import numpy as _numpy, torch as _torch
+import random as _random, numpy as _numpy, torch as _torch
 _by, _first, _manual, _rng = {by}, _torch.default_generator, _torch.manual_seed, _numpy.random.default_rng
 def _moved(seed):
     if isinstance(seed, (int, _numpy.integer)): return int(seed) + _by
@@ -53,6 +52,11 @@ class _First:
     def manual_seed(self, seed): return _first.manual_seed(seed + _by)
 class _Sequence(_numpy.random.SeedSequence):
     def __init__(self, entropy=None, **more): super().__init__(_moved(entropy), **more)
+class _State(_numpy.random.RandomState):
+    def __init__(self, seed=None): super().__init__(_moved(seed))
+class _Random(_random.Random):
+    def __init__(self, x=None): super().__init__(x if x is None else f"{{x}} {{_by}}")
+_numpy.random.RandomState, _random.Random = _State, _Random
 _torch.Generator, _torch.default_generator, _numpy.random.SeedSequence = _Generator, _First(), _Sequence
 _torch.manual_seed, _numpy.random.default_rng = lambda s: _manual(s + _by), lambda s=None: _rng(_moved(s))
 """
@@ -127,7 +131,7 @@ def main() -> None:
     """The command line."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument(
-        "--draws", type=int, default=3, help="how many shifts of every seed"
+        "--draws", type=int, default=20, help="how many shifts of every seed"
     )
     options.add_argument(
         "--only", nargs="+", default=[""], metavar="LESSON", help="such as 05"
@@ -148,8 +152,17 @@ def main() -> None:
         return
     if asked.show:
         number, variant = asked.show
-        (lesson,) = (p for p in LESSONS if p.stem.startswith(number))
-        run = apart(lesson.stem, "", variant)
+        found = [p.stem for p in LESSONS if p.stem[:2] == number.zfill(2)]
+        if not found:
+            options.error(
+                f"there is no lesson {number}: say 01 to {LESSONS[-1].stem[:2]}"
+            )
+        if variant not in KERNELS and not re.fullmatch(r"draw-\d{1,6}", variant):
+            known = ", ".join(map(repr, KERNELS))
+            options.error(
+                f"there is no variant {variant!r}: say draw-2026, or another number, or {known}"
+            )
+        run = apart(found[0], "", variant)
         for told in run["claims"]:
             print(
                 f"{'holds' if told['holds'] else 'FALLS'}  {told['key']} ({told['firmly']}): {told['sentence']}"
