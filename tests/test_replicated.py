@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,14 +62,15 @@ def test_what_fell_most_often_stands_first_then_what_came_nearest_and_records_la
 
 def test_the_page_shows_each_claim_with_its_score_and_says_what_is_missing(page):
     made = page.how_sure()
-    assert "4 claims, 4 runs of 1 lesson" in made and "3 claims held in every run" in made
+    assert "4 claims, 4 runs of 1 lesson" in made
+    assert "3 claims held in every run; none fell more often than it may" in made
     assert "Not replicated yet in their present wording: 2 · Other." in made
     soup = BeautifulSoup(made, "html.parser")
     assert [li["id"] for li in soup.select("li")] == ["sure-falls", "sure-near", "sure-sure", "sure-recorded"]
     assert "held in 3 of 4 replications" in soup.select_one("#sure-falls").text
     assert "falls is <so>." in soup.select_one("#sure-falls").text
-    assert "held in 4 of 4 replications, from a record" in soup.select_one("#sure-recorded").text
-    assert "from a record" not in soup.select_one("#sure-sure").text
+    assert "held in 4 of 4 replications, which no draw moved" in soup.select_one("#sure-recorded").text
+    assert "no draw" not in soup.select_one("#sure-sure").text
 
 
 def test_a_dot_lies_right_of_the_line_exactly_if_the_claim_held(page):
@@ -121,6 +124,69 @@ def test_runs_of_another_text_do_not_count(page, monkeypatch, tmp_path):
     monkeypatch.setattr(page, "RECORD", tmp_path / "record.json")
     assert page.runs() == [] and "Nothing is on record" in page.how_sure()
     page.runs.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("held", "of", "always", "usually"),
+    [
+        *[(2, 4, True, True), (1, 4, False, True), (0, 4, False, False), (16, 19, True, True), (14, 19, False, True)],
+        *[(19, 20, True, True), (18, 20, False, True), (20, 21, True, True), (19, 21, False, True)],
+        *[(24, 25, True, True), (23, 25, False, True), (20, 25, False, True), (19, 25, False, False)],
+    ],
+)
+def test_of_many_runs_the_share_decides_and_few_are_judged_by_chance(page, held, of, always, usually):
+    runs = [True] * held + [False] * (of - held)
+    assert page.often_enough(runs, "always") is always
+    assert page.often_enough(runs, "usually") is usually
+
+
+def test_kernels_that_repeat_one_draw_do_not_outvote_the_draws(page):
+    kernels, draws = ["avx2", "sse41", "avx512", "two threads"], [f"draw-{n}" for n in range(1, 21)]
+    held = [True] * 5 + [False, False] + [True] * 18
+    one = page.Replicated("k", "l", "always", "S.", ["as it comes", *kernels, *draws], held)
+    assert not one.keeps_its_word
+    one.held[5] = True
+    assert one.keeps_its_word
+
+
+@pytest.fixture
+def today(monkeypatch):
+    """The extension with the record of the course."""
+    monkeypatch.syspath_prepend(EXTENSIONS)
+    module = importlib.import_module("replicated")
+    module.runs.cache_clear()
+    module.replicated.cache_clear()
+    yield module
+    module.runs.cache_clear()
+    module.replicated.cache_clear()
+
+
+def test_no_run_on_record_is_of_another_text_of_its_lesson(today):
+    cells = json.loads(today.RECORD.read_text(encoding="utf-8"))["cells"]
+    old = {cell["lesson"] for cell in cells if cell not in today.runs()}
+    assert not old, f"make replicate (or replicate.py --only) forgets the runs of an earlier text of {sorted(old)}"
+
+
+def test_every_claim_of_the_lessons_is_on_record_and_nothing_else(today):
+    keys = re.findall(r'tl\.claim\(\s*f?"([^"]+)"', today.code())
+    shapes = [re.compile(re.sub(r"\\\{.*?\\\}", ".+", re.escape(key))) for key in keys]
+    recorded = today.replicated()
+    assert [s.pattern for s in shapes if not any(s.fullmatch(key) for key in recorded)] == []
+    assert [key for key in recorded if not any(s.fullmatch(key) for s in shapes)] == []
+
+
+def test_every_claim_holds_as_often_as_it_is_meant(today):
+    assert [one.key for one in today.replicated().values() if not one.keeps_its_word] == []
+
+
+def test_no_invariant_broke_in_any_run(today):
+    assert [(run["lesson"], run["variant"]) for run in today.runs() if run["errors"]] == []
+
+
+@pytest.mark.xfail(strict=True, reason="the record is being filled; when it is whole, this mark goes")
+def test_every_lesson_was_run_twenty_five_times(today):
+    counts = Counter(run["lesson"] for run in today.runs())
+    assert min(counts[lesson] for lesson in today.titles()) >= 25
 
 
 @pytest.mark.browser

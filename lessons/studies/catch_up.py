@@ -3,7 +3,7 @@
     python lessons/studies/catch_up.py  # every cell that catch_up.json does not hold yet
 
 Lesson 1 asks it, lesson 3 answers. Synthetic lesions, because there are as many of them as one likes; the long-trained
-opponent of the map, up to many more images than the map has, seen in their own 64 pixels.
+opponent of the map, up to many more images than the map has, seen in their own 64 pixels and at 128; validation chooses.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from transferlib.advice.places import MAP_SIZE
 
 RESULT = Path(__file__).with_name("catch_up.json")
 SIZES, SEEDS = (100, 200, 400, 800, 1600), range(3)
+SEEN = MAP_SIZE, 2 * MAP_SIZE
 
 
 def measure(n: int, seen: int, seed: int) -> Cell:
@@ -32,7 +33,7 @@ def main() -> None:
     tl.keep_freed_memory()
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")
-    wanted = [(n, MAP_SIZE, seed) for n in SIZES for seed in SEEDS]
+    wanted = [(n, seen, seed) for n in SIZES for seed in SEEDS for seen in SEEN]
     keys = ("n", "seen", "seed")
     fill(RESULT, "python lessons/studies/catch_up.py", keys, wanted, measure)
 
