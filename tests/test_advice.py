@@ -98,6 +98,17 @@ def test_advice_names_a_strategy_its_reasons_and_an_expected_range(little_map):
     assert set(told.seconds) == set(NAMES)
 
 
+def test_advice_says_what_such_advice_cost_on_kinds_that_were_left_out(monkeypatch):
+    near, far = place(name="near", gain=0.2), place(name="far", gain=-0.1)
+    cases = leave_one_set_out((near, far))
+    assert [case.chosen for case in cases] == ["feature extraction", "fine-tuning"]
+    assert [case.regret for case in cases] == pytest.approx([0.2, 0.1])
+    monkeypatch.setattr(advise_module, "load_map", lambda: (near, far))
+    assert "it cost 15.0 points against the best strategy there" in tl.advise(stripe_splits()).reasons[-1]
+    monkeypatch.setattr(advise_module, "load_map", lambda: (near,))
+    assert not any("such advice" in reason for reason in tl.advise(stripe_splits()).reasons)
+
+
 def test_the_range_is_wider_when_few_images_were_asked():
     row = Expected("fine-tuning", 0.1, 0.02)
     few, many = (np.diff(advise_module._range(0.5, n, row)) for n in (20, 2000))

@@ -7,7 +7,7 @@ from typing import Any
 
 from torchvision.transforms.functional import resize
 
-from transferlib.advice.places import MAP_SIZE, Expected, choose, expect, load_map, recipes
+from transferlib.advice.places import MAP_SIZE, Expected, choose, expect, leave_one_set_out, load_map, recipes
 from transferlib.advice.plan import duration, plan
 from transferlib.advice.similarity import SEEN, Similarity, sample, similarity
 from transferlib.data.splits import Splits
@@ -90,7 +90,7 @@ def advise(splits: Splits, model: TransferModel | None = None, *, budget: float 
     near = [row.strategy for row in quicker if row.gain > chosen.gain - 0.01]
     longer = [row.strategy for row in expected if row not in within and row is not chosen]
     facts: dict[str, Any] = {"seen": seen, "data": data, "probe": probe, "chosen": chosen, "nearest": nearest}
-    facts |= {"compare": compare, "within": within, "near": near, "longer": longer}
+    facts |= {"compare": compare, "within": within, "near": near, "longer": longer, "blind": leave_one_set_out(places)}
     reasons = fill(REASONS, notes=model.preprocess.notes(part.images), **facts)
     return Advice(
         made[chosen.strategy],

@@ -115,9 +115,9 @@ def leave_one_set_out(places: Sequence[Place]) -> tuple[Case, ...]:
     """Take each place's data set off the map, and all that are made of the same images, and ask what to do there."""
     cases = []
     for place in places:
-        others = [other for other in places if other.family != place.family]
-        chosen = choose(expect(place.similarity, others)).strategy
-        means = {name: float(np.mean(found)) for name, found in place.accuracies.items()}
-        best = max(means, key=means.__getitem__)
-        cases.append(Case(place, chosen, best, means[best] - means[chosen]))
+        if others := [other for other in places if other.family != place.family]:
+            chosen = choose(expect(place.similarity, others)).strategy
+            means = {name: float(np.mean(found)) for name, found in place.accuracies.items()}
+            best = max(means, key=means.__getitem__)
+            cases.append(Case(place, chosen, best, means[best] - means[chosen]))
     return tuple(cases)
