@@ -131,8 +131,9 @@ def how_sure() -> str:
     errors = sum(len(run["errors"]) for run in runs())
     broken = sum(not one.keeps_its_word for one in claims.values())
     of = f"{len(counts)} lesson" + "s" * (len(counts) > 1)
+    said = f"{hours:.0f} hour" + "s" * (round(hours) != 1)
     lines = [
-        f"**{len(claims)} claims, {sum(counts.values())} runs of {of}, {hours:.0f} hours of computing.** "
+        f"**{len(claims)} claims, {sum(counts.values())} runs of {of}, {said} of computing.** "
         f"{always} claims held in every run; {broken or 'none'} fell more often than it may. "
         f"Of the invariants, {errors or 'none'} broke.",
         "",
