@@ -133,7 +133,7 @@ def how_sure() -> str:
     of = f"{len(counts)} lesson" + "s" * (len(counts) > 1)
     said = f"{hours:.0f} hour" + "s" * (round(hours) != 1)
     lines = [
-        f"**{len(claims)} claims, {sum(counts.values())} runs of {of}, {said} of computing.** "
+        f"**{len(claims)} claims, {sum(counts.values())} runs of {of}, {said} of one processor core.** "
         f"{always} claims held in every run; {broken or 'none'} fell more often than it may. "
         f"Of the invariants, {errors or 'none'} broke.",
         "",
