@@ -179,10 +179,6 @@ def test_every_claim_holds_as_often_as_it_is_meant(today):
     assert [one.key for one in today.replicated().values() if not one.keeps_its_word] == []
 
 
-def test_no_invariant_broke_in_any_run(today):
-    assert [(run["lesson"], run["variant"]) for run in today.runs() if run["errors"]] == []
-
-
 @pytest.mark.xfail(strict=True, reason="the record is being filled; when it is whole, this mark goes")
 def test_every_lesson_was_run_twenty_five_times(today):
     counts = Counter(run["lesson"] for run in today.runs())

@@ -140,17 +140,11 @@ def test_a_replication_that_there_is_not_is_refused_with_those_that_there_are(
     assert said in capsys.readouterr().err
 
 
-def test_a_reader_sees_what_held_with_draws_of_his_own_and_nothing_is_recorded(replicate, monkeypatch, capsys):
+def test_a_reader_sees_what_held_with_draws_of_their_own_and_nothing_is_recorded(replicate, monkeypatch, capsys):
     evidence = [{"measured": "0.3; claimed: above 0.2", "margin": 0.1}]
     told = {"key": "k", "firmly": "always", "sentence": "So it is.", "evidence": evidence, "holds": True}
-    run = {
-        "lesson": "05_feature_extraction",
-        "claims": [told],
-        "errors": [],
-        "held": "1 of 1 claims held",
-        "seconds": 9,
-    }
-    monkeypatch.setattr(replicate, "apart", lambda lesson, _, variant: run | {"asked": (lesson, variant)})
+    run = {"claims": [told], "errors": [], "held": "1 of 1 claims held", "seconds": 9}
+    monkeypatch.setattr(replicate, "apart", lambda lesson, _, variant: run | {"lesson": lesson, "variant": variant})
     monkeypatch.setattr(replicate, "write", lambda *_: pytest.fail("recorded"))
     monkeypatch.setattr(sys, "argv", ["replicate.py", "--show", "5", "draw-2026"])
     replicate.main()

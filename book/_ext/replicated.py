@@ -51,19 +51,20 @@ class Replicated:
         return f"held in {sum(self.held)} of {len(self.held)} replications{rests}"
 
     @property
+    def draws(self) -> list[int]:
+        """The places of the runs that drew anew, the first draw among them: other kernels only repeat that one."""
+        return [i for i, name in enumerate(self.variants) if name == "as it comes" or name.startswith("draw-")]
+
+    @property
     def fixed(self) -> bool:
         """Whether other draws could not move it: all that it says rests on a record, or on nothing that is drawn."""
-        drawn = [m for m, variant in zip(self.margins, self.variants, strict=True) if variant.startswith("draw-")]
+        drawn = [self.margins[i] for i in self.draws]
         return len(drawn) > 1 and all(margins == drawn[0] for margins in drawn)
 
     @property
     def keeps_its_word(self) -> bool:
-        """Whether it holds as often as *always* or *usually* says, over all runs and over the draws alone.
-
-        Runs with other kernels repeat the first draw: without the second look they could outvote the others.
-        """
-        runs = list(zip(self.variants, self.held, strict=True))
-        drawn = [held for variant, held in runs if variant == "as it comes" or variant.startswith("draw-")]
+        """Whether it holds as often as *always* or *usually* says, over all runs and over the draws alone."""
+        drawn = [self.held[i] for i in self.draws]
         return often_enough(self.held, self.firmly) and often_enough(drawn, self.firmly)
 
     @property

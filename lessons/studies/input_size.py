@@ -6,8 +6,8 @@
 A cell has two sizes. `kept` is the side in which the data set holds a picture: all the detail that there is. `seen` is
 the side at which the network sees it, brought there by bicubic interpolation. From 64 kept to 128 seen there is
 nothing new in the picture; kept at 128, it is drawn or cut with that detail. Validation (64 images) chooses the epoch,
-nobody augments, the test split (400, of a folder what it has) is read once. The small network is recorded at few sizes
-only: on the map validation chooses between two for it.
+nobody augments, the test split (400, of a folder what it has) is read once. The small network is recorded at one size
+and of one seed so far: on the map validation chooses between two sizes for it.
 """
 
 from __future__ import annotations

@@ -112,7 +112,10 @@ class Case:
 
 
 def leave_one_set_out(places: Sequence[Place]) -> tuple[Case, ...]:
-    """Take each place's data set off the map, and all that are made of the same images, and ask what to do there."""
+    """Take each place's data set off the map, and all that are made of the same images, and ask what to do there.
+
+    A map of a single family has no case: nothing would be left to ask.
+    """
     cases = []
     for place in places:
         if others := [other for other in places if other.family != place.family]:
