@@ -1,13 +1,13 @@
 """What a source is worth that no label made: lesson 13's self-taught network against other teachers and none.
 
-    python lessons/studies/teachers.py  # every cell that teachers.json does not hold yet: an hour on one core
+    python lessons/studies/teachers.py  # every cell that teachers.json does not hold yet: two hours on one core
 
-Four sources for synthetic lesions: none (a blank network); 4,000 lesions without their labels, taught by the cells
-of lesson 13; as many steps on 2,000 patches of photographs with their labels; ImageNet. The first three are the same
-small network, which sees the lesions as they are kept, at 64 pixels; the fourth is the course's larger one, at 128.
-Three ways to use each: a probe (standardised features; validation chooses its freedom), the map's recipe of
-fine-tuning, and its recipe from scratch, begun with what the source left. Validation (64 images) chooses the epoch,
-the test split (400) is read once.
+Sources for synthetic lesions: none (a blank network); none, but its BatchNorm averages are those of lesions; lesions
+without their labels, taught by the cells of lesson 13; as many steps on as many patches of photographs, in colour,
+without their labels and with them, and grey with them; ImageNet. All but the last are the same small network, which
+sees the lesions as they are kept, at 64 pixels; the last is the course's larger one, at 128. Three ways to use each: a
+probe (standardised features; validation chooses its freedom), the map's recipe of fine-tuning, and its recipe from
+scratch, begun with what the source left. Validation (64 images) chooses the epoch, the test split (400) is read once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ import transferlib as tl
 from transferlib.advice.places import recipes
 
 RESULT = Path(__file__).with_name("teachers.json")
-SOURCES = ("none", "lesions without labels", "photographs with labels", "ImageNet")
+NONE, COUNTED, IMAGENET = "none", "none, averages counted", "ImageNet"
+POOLS = {
+    "lesions without labels": ("lesions", {}),
+    "photographs without labels": ("photos", {"color": True}),
+    "photographs with labels": ("photos", {"color": True}),
+    "grey ones with labels": ("photos", {}),
+}
+SOURCES = (NONE, COUNTED, *POOLS, IMAGENET)
 WAYS = ("probe", "fine-tuning", "full rate")
 SIZES, SEEDS, STEPS, POOL = (32, 128, 512), range(5), 800, 4000
 LESSON = taught("13", "look", "twins", "pretrain")
@@ -34,15 +41,18 @@ LESSON = taught("13", "look", "twins", "pretrain")
 @lru_cache(maxsize=4)
 def source(name: str, seed: int) -> dict[str, torch.Tensor]:
     """The state of the small network's stages after its lessons."""
-    if name == "none":
-        return tl.TransferModel(
-            "small_cnn", 2, pretrained=False, seed=seed
-        ).stages.state_dict()
-    data, n = {SOURCES[1]: ("lesions", POOL), SOURCES[2]: ("photos", 2000)}[name]
-    pool = tl.load_data(
-        data, n, image_size=64, n_val=16, n_test=16, seed=1000 + seed
-    ).train
-    labels = pool.labels if data == "photos" else None
+    blank = tl.TransferModel("small_cnn", 2, pretrained=False, seed=seed)
+    if name == NONE:
+        return blank.stages.state_dict()
+    data, options = POOLS.get(name, ("lesions", {}))
+    options = {"image_size": 64, "n_val": 16, "n_test": 16, **options}
+    pool = tl.load_data(data, POOL, seed=1000 + seed, **options).train
+    if name == COUNTED:
+        with torch.no_grad():
+            for images in pool.images.split(128):
+                blank.stages.train()(blank.preprocess.apply(images))
+        return blank.stages.state_dict()
+    labels = pool.labels if "with labels" in name else None
     model, _ = LESSON.pretrain(pool.images, STEPS, seed, labels)
     return model.stages.state_dict()
 
@@ -64,7 +74,7 @@ def measure(name: str, n: int, way: str, seed: int) -> Cell:
     """One cell."""
     splits = tl.load_data("lesions", n, image_size=64, n_val=64, n_test=400, seed=seed)
     classes = len(splits.classes)
-    if name == "ImageNet":
+    if name == IMAGENET:
         model = tl.TransferModel(
             "efficientnet_lite0", classes, seed=seed, input_size=128
         )
@@ -93,8 +103,10 @@ def wanted() -> list[tuple[str, int, str, int]]:
         for name in SOURCES
         for way in WAYS
         for n in SIZES
-        if name != "none" or way != "fine-tuning"  # nothing to be gentle with
-        if name != "ImageNet" or way != WAYS[2]  # the map's recipe is a tenth
+        if name not in (NONE, COUNTED)
+        or way != "fine-tuning"  # nothing to be gentle with
+        if name != COUNTED or way == "probe"  # training counts them anew
+        if name != IMAGENET or way != "full rate"  # the map's recipe is a tenth
     ]
 
 
