@@ -3,10 +3,10 @@
     python lessons/studies/lighter.py  # every cell that lighter.json does not hold yet: a quarter of an hour on one core
 
 `digits` (128 images in total, seen at 128): from a fitted probe, the head goes on alone, or BatchNorm's scales with it,
-or everything. `triage` (80 sentences in total): from a head made of one sentence a class, LoRA or everything. Their
-rates were chosen on the validation sentences of another draw, which are in the record too. Tests: the test split,
-and the same sentences typed in haste. `photos`: a small blank network learns 120 steps from 128 names, or from what a
-probe says of 640 patches that nobody named: its probabilities, or its first answers alone.
+or everything. `triage` (80 sentences in total): from a head made of one sentence a class, LoRA and head, everything, or
+the head alone. Their rates were chosen on the validation sentences of another draw, which are in the record too.
+Tests: the test split, and the same sentences typed in haste. `photos`: a small blank network learns 120 steps from 128
+names, or from what a probe says of 640 patches that nobody named: its probabilities, or its first answers alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ import transferlib as tl
 RESULT = Path(__file__).with_name("lighter.json")
 SEEDS, OTHER = range(5), 100
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
-RATES = {"LoRA": (5e-4, 2e-3, 8e-3), "everything": (5e-5, 2e-4)}
+RATES = {
+    "LoRA": (5e-4, 2e-3, 8e-3),
+    "everything": (5e-5, 2e-4),
+    "head alone": (1e-3, 4e-3, 1.6e-2),
+}
 LESSON = taught(
     "11",
     *("train", "accuracy", "scales", "with_lora", "in_haste", "between", "student"),
@@ -81,12 +85,12 @@ def trained(
     model, network = LESSON.zero_shot_start(s.classes)
     before = copy.deepcopy(network)
     head = list(network[-1].parameters())
-    body = (
-        LESSON.with_lora(network, seed=seed)
-        if method == "LoRA"
-        else network[:-1].parameters()
-    )
-    rates = [(rate, body), (1e-3, head)]
+    if method == "head alone":
+        rates = [(rate, head)]
+    elif method == "LoRA":
+        rates = [(rate, LESSON.with_lora(network, seed=seed)), (1e-3, head)]
+    else:
+        rates = [(rate, network[:-1].parameters()), (1e-3, head)]
     words = tokens(model, s.train.texts)
     LESSON.train(network, words, s.train.labels, rates, epochs=15, seed=seed)
     return model, before, network
@@ -131,10 +135,10 @@ def triage(method: str, seed: int) -> Cell:
     r = chosen(method)
     (model, before, after), spent = timed(lambda: trained(method, r, s, seed))
     tests = [tokens(model, texts) for texts in (s.test.texts, hasty)]
-    if method == "LoRA":
-        networks = [after]
-    else:
+    if method == "everything":
         networks = [LESSON.between(before, after, alpha) for alpha in ALPHAS]
+    else:
+        networks = [after]
     order = (tests[0] >= 0).sum(1).argsort()  # sentences of one length together
     tests, names = [test[order] for test in tests], s.test.labels[order]
     test, haste = (
@@ -200,7 +204,7 @@ def wanted() -> list[tuple[str, str, str, int]]:
     ]
     ways = (
         ("photos", "set", ("teacher", "names", "opinions", "first answers")),
-        ("triage", "chosen", ("no training", "everything", "LoRA")),
+        ("triage", "chosen", ("no training", "everything", "LoRA", "head alone")),
         ("digits", "set", ("probe", "head", "scales", "everything")),
     )
     return cells + [
