@@ -75,10 +75,11 @@ def test_the_page_shows_each_claim_with_its_score_and_says_what_is_missing(page)
 
 def test_a_dot_lies_right_of_the_line_exactly_if_the_claim_held(page):
     for one in page.replicated().values():
-        drawn = BeautifulSoup(page.strip(one.weakest), "html.parser")
+        drawn = BeautifulSoup(page.strip(one.weakest, one.variants), "html.parser")
         zero = float(drawn.select_one(".zero")["d"].split()[0].lstrip("M"))
         dots = drawn.select("circle")
         assert [float(dot["cx"]) > zero for dot in dots] == [dot["class"] == ["holds"] for dot in dots] == one.held
+        assert [dot.title.text.partition(":")[0] for dot in dots] == one.variants
 
 
 def test_of_several_pieces_of_evidence_the_one_nearest_to_falling_is_drawn(page):

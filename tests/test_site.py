@@ -202,7 +202,7 @@ def test_page_says_what_it_may_load_and_nothing_else_runs(page: str, site: str, 
     tab.close()
 
 
-@pytest.mark.parametrize("page", MAIN)
+@pytest.mark.parametrize("page", [*MAIN, "book/how-sure.html"])
 def test_pages_can_be_read_without_javascript(page: str, browser: sync_api.Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()

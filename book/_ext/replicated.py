@@ -160,12 +160,12 @@ def item(one: Replicated) -> str:
         f'<li id="sure-{one.key}" data-lesson="{one.lesson}" data-fell="{int(not all(one.held))}">'
         f'<p>{escape(one.sentence)}</p><p class="score"><strong>{one.score}</strong> · meant: {one.firmly} · '
         f'<a href="../lessons/{one.lesson}.html#claim-{one.key}">{escape(titles()[one.lesson])}</a></p>'
-        f"{strip(one.weakest)}</li>"
+        f"{strip(one.weakest, one.variants)}</li>"
     )
 
 
-def strip(margins: list[float]) -> str:
-    """A dot a run: right of the line the claim holds, by so much; left of it, it falls."""
+def strip(margins: list[float], variants: list[str]) -> str:
+    """A dot a run, which names itself: right of the line the claim holds, by so much; left of it, it falls."""
     low, high = min(0.0, *margins), max(0.0, *margins)
 
     def across(value: float) -> str:
@@ -173,8 +173,9 @@ def strip(margins: list[float]) -> str:
 
     dots = "".join(
         # In three rows, so that equal ones do not hide each other.
-        f'<circle cx="{across(m)}" cy="{5 + 8 * (i % 3)}" r="4" class="{"holds" if m > 0 else "falls"}"/>'
-        for i, m in enumerate(margins)
+        f'<circle cx="{across(m)}" cy="{5 + 8 * (i % 3)}" r="4" class="{"holds" if m > 0 else "falls"}">'
+        f"<title>{name}: {m:+.3g}</title></circle>"
+        for i, (m, name) in enumerate(zip(margins, variants, strict=True))
     )
     zero = across(0.0)
     said = f"Margins of its weakest evidence: from {min(margins):+.3g} to {max(margins):+.3g}; below zero it falls."
