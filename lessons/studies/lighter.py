@@ -30,7 +30,7 @@ ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RATES = {
     "LoRA": (5e-4, 2e-3, 8e-3),
     "everything": (5e-5, 2e-4),
-    "head alone": (1e-3, 4e-3, 1.6e-2),
+    "head alone": (1e-3, 4e-3, 1.6e-2, 6.4e-2),
 }
 LESSON = taught(
     "11",
