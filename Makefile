@@ -27,7 +27,7 @@ book: $(READY)  ## execute the lessons and build the website (nothing that has n
 	@echo "Or run: make serve"
 
 test: $(READY)  ## the package, the site if it is built, the coursework, every lesson; THOROUGH=1 adds what takes longest
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 test-quick: $(READY)  ## a first answer in about a minute: what needs neither a second nor a browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --quick tests

@@ -1,12 +1,17 @@
-"""What the lessons claim, told at the end of a test run: a fallen claim is news, too many are an error."""
+"""Lessons as tests: what they claim is told at the end, and what they printed is kept for the book.
+
+A fallen claim is news, too many are an error.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from transferlib.evidence.claims import (
@@ -16,6 +21,7 @@ from transferlib.evidence.claims import (
     read_claims,
     too_many_fell,
 )
+from transferlib.files.whole import write_whole
 
 RECORD = Path(__file__).with_name("studies") / "replications.json"
 RATES = (
@@ -28,14 +34,29 @@ found: list[dict[str, Any]] = []
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Send the claims of a cell along with its report, also from another process."""
+    """Send the claims of a cell along with its report, also from another process; keep a lesson that went through."""
     report = yield
-    if report.when == "call":
-        for told in read_claims(getattr(item, "test_outputs", None) or []):
+    if report.when == "call" and hasattr(item, "cell"):
+        outputs = item.test_outputs or []
+        if report.passed:
+            item.cell.update(outputs=outputs, execution_count=item.cell_num + 1)
+            keep_if_whole(item.path, item.parent.nb)
+        for told in read_claims(outputs):
             report.user_properties.append(
                 ("claim", told | {"lesson": Path(item.path).stem})
             )
     return report
+
+
+def keep_if_whole(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Leave an executed lesson where `make book` looks for it, so that nothing is executed twice."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if all(cell.execution_count for cell in code):
+        sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
+        from fresh_results import tested_folder
+
+        kept = tested_folder(path.parents[1]) / path.name
+        write_whole(kept, nbformat.writes(notebook).encode())
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -164,19 +164,46 @@ def test_no_lesson_has_a_rule_of_its_own_for_what_is_clear():
             assert lesson.stem == taught or not any(rule in source for rule in own), source
 
 
-@pytest.mark.thorough
-def test_the_tests_of_the_lessons_tell_what_fell_and_fail_if_it_is_too_much(tmp_path):
-    (tmp_path / "conftest.py").write_text((ROOT / "lessons" / "conftest.py").read_text())
+@pytest.fixture
+def course(tmp_path):
+    """A folder like that of the course, with what tests a lesson and what executes it, and one lesson."""
+    for name in ("lessons/conftest.py", "book/_ext/fresh_results.py", "book/_tools/execute.py", "requirements.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / "_config.yml").write_text("execute: {timeout: 60}")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --nbval-lax --nbval-current-env\n")
+
+    def lesson(*sources: str) -> None:
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "lessons" / "01_some.ipynb")
+
+    def execute(*command: str) -> tuple[int, str]:
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=tmp_path)
+        return done.returncode, done.stdout
+
+    return lesson, execute
+
+
+def test_what_a_tested_lesson_printed_is_in_the_book_and_a_failed_one_is_executed_again(course):
+    lesson, execute = course
+    tests, book = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "lessons"), ("book/_tools/execute.py",)
+    moment = "import time; print(time.time_ns())"
+    lesson(moment)
+    assert execute(*tests)[0] == 0 and execute(*book) == (0, "")
+    lesson(moment, "1 / 0")
+    assert execute(*tests)[0] == 1
+    code, said = execute(*book)
+    assert code == 0 and "01_some: failed: the build says why" in said
+
+
+@pytest.mark.thorough
+def test_the_tests_of_the_lessons_tell_what_fell_and_fail_if_it_is_too_much(course):
+    lesson, execute = course
 
     def outcome(fallen: int, *options: str) -> tuple[int, str]:
         claims = [f'tl.claim("k{i}", "always", "S{i}.", tl.above({float(i >= fallen)}, 0.5))' for i in range(6)]
-        sources = ["import transferlib as tl", *claims]
-        cells = [nbformat.v4.new_code_cell(source) for source in sources]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_some.ipynb")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        return done.returncode, done.stdout
+        lesson("import transferlib as tl", *claims)
+        return execute("-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "lessons")
 
     code, said = outcome(0)
     assert code == 0 and "6 of 6 claims hold here" in said

@@ -32,6 +32,11 @@ def cache_folder(root: Path) -> Path:
     return root / "_build" / ".jupyter_cache" / fingerprint(root)
 
 
+def tested_folder(root: Path) -> Path:
+    """Where a test run leaves lessons of this state that it executed, for the book."""
+    return cache_folder(root) / "tested"
+
+
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Point myst-nb at the cache of this state."""
     current = cache_folder(Path(app.srcdir))

@@ -2,7 +2,8 @@
 
     python book/_tools/execute.py
 
-Sphinx would execute one after another. A page that fails is not kept: the build meets it again, and reports it.
+Sphinx would execute one after another. What a lesson printed when it was tested is taken from there. A page that fails
+is not kept: the build meets it again, and reports it.
 """
 
 from __future__ import annotations
@@ -31,15 +32,27 @@ def execute(path: Path, timeout: int) -> tuple[str, float, bool]:
 
 def main() -> None:
     """The command line."""
-    from fresh_results import cache_folder
+    from fresh_results import cache_folder, tested_folder
 
     timeout = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["execute"]["timeout"]
     cache = get_cache(cache_folder(ROOT))
+
+    def is_known(path: Path) -> bool:
+        try:
+            return bool(cache.match_cache_notebook(nbformat.read(path, 4)))
+        except KeyError:
+            return False
+
+    def keep(path: Path, notebook: nbformat.NotebookNode, **data: float) -> None:
+        bundle = CacheBundleIn(notebook, str(path), data=data)
+        cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
     wanted = []
     for path in sorted((ROOT / "lessons").glob("[0-9][0-9]_*.ipynb")):
-        try:
-            cache.match_cache_notebook(nbformat.read(path, 4))
-        except KeyError:
+        tested = tested_folder(ROOT) / path.name
+        if not is_known(path) and tested.exists():
+            keep(path, nbformat.read(tested, 4))
+        if not is_known(path):
             wanted.append(path)
     if not wanted:
         return
@@ -50,8 +63,7 @@ def main() -> None:
         for number, future in enumerate(as_completed(running), start=1):
             path, (text, seconds, succeeded) = running[future], future.result()
             if succeeded:
-                bundle = CacheBundleIn(nbformat.reads(text, 4), str(path), data={"execution_seconds": seconds})
-                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                keep(path, nbformat.reads(text, 4), execution_seconds=seconds)
             left = (time.perf_counter() - begun) / number * (len(wanted) - number) / 60
             how = f"{seconds:.0f} s" if succeeded else "failed: the build says why"
             print(f"{number}/{len(wanted)} {path.stem}: {how}; about {left:.0f} min left", flush=True)
