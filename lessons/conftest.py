@@ -5,6 +5,7 @@ A fallen claim is news, too many are an error.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Generator
@@ -31,6 +32,10 @@ RATES = (
 )
 found: list[dict[str, Any]] = []
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
+# Named by the state of the package before anything runs: what changes meanwhile is of another.
+KEPT = importlib.import_module("fresh_results").tested_folder(Path(__file__).parents[1])
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
@@ -52,11 +57,7 @@ def keep_if_whole(path: Path, notebook: nbformat.NotebookNode) -> None:
     """Leave an executed lesson where `make book` looks for it, so that nothing is executed twice."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if all(cell.execution_count for cell in code):
-        sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
-        from fresh_results import tested_folder
-
-        kept = tested_folder(path.parents[1]) / path.name
-        write_whole(kept, nbformat.writes(notebook).encode())
+        write_whole(KEPT / path.name, nbformat.writes(notebook).encode())
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -184,12 +184,16 @@ def course(tmp_path):
     return lesson, execute
 
 
-def test_what_a_tested_lesson_printed_is_in_the_book_and_a_failed_one_is_executed_again(course):
+@pytest.mark.thorough
+def test_what_a_tested_lesson_printed_is_in_the_book_and_a_failed_one_is_executed_again(course, tmp_path):
     lesson, execute = course
     tests, book = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "lessons"), ("book/_tools/execute.py",)
     moment = "import time; print(time.time_ns())"
     lesson(moment)
     assert execute(*tests)[0] == 0 and execute(*book) == (0, "")
+    (tested,), (shown,) = (tmp_path.rglob(name) for name in ("tested/01_some.ipynb", "executed/*/base.ipynb"))
+    printed = [nbformat.read(path, 4).cells[0].outputs[0].text for path in (tested, shown)]
+    assert printed[0] == printed[1] and printed[0].strip().isdigit()
     lesson(moment, "1 / 0")
     assert execute(*tests)[0] == 1
     code, said = execute(*book)

@@ -13,6 +13,8 @@ import nbformat
 import numpy as np
 import pytest
 
+import transferlib as tl
+
 STUDIES = Path(__file__).parents[1] / "lessons" / "studies"
 
 
@@ -200,6 +202,42 @@ def test_the_record_of_other_teachers_is_complete(record):
     cells = json.loads(teachers.RESULT.read_text())["cells"]
     found = [(cell["source"], cell["n"], cell["way"], cell["seed"]) for cell in cells]
     assert sorted(found) == sorted(set(teachers.wanted()))
+
+
+def test_what_lesson_13_tells_apart_and_what_it_cannot_is_so_in_its_record(record):
+    teachers = importlib.import_module("teachers")
+    found = {
+        (c["source"], c["way"], c["n"], c["seed"]): c["accuracy"]
+        for c in json.loads(teachers.RESULT.read_text())["cells"]
+    }
+
+    def clear(way: str, one: str, other_way: str, other: str) -> dict[int, bool]:
+        """Of the sizes at which the two differ clearly, whether the first is ahead."""
+        pairs = {
+            n: tl.compare(*([found[s, w, n, k] for k in teachers.SEEDS] for s, w in ((one, way), (other, other_way))))
+            for n in teachers.SIZES
+        }
+        return {n: pair.mean > 0 for n, pair in pairs.items() if pair.clear}
+
+    cellar, unnamed, named, grey = teachers.POOLS
+    probe, _, full = teachers.WAYS
+    for other in (teachers.NONE, teachers.COUNTED, unnamed, named, grey):
+        assert clear(probe, cellar, probe, other) == {32: True, 128: True, 512: True}
+    assert clear(probe, cellar, probe, teachers.IMAGENET) == {128: False, 512: False}
+    assert clear(probe, cellar, full, teachers.NONE) == {32: True, 128: True}
+    assert clear(probe, unnamed, probe, named) == {512: True}
+    assert clear(full, cellar, full, teachers.NONE) == {128: True, 512: True}
+    assert not clear(full, cellar, full, unnamed)
+
+
+def test_lora_is_not_told_from_its_opponents_in_the_record_as_lesson_11_says(record):
+    lighter = importlib.import_module("lighter")
+    found = {(c["way"], c["seed"]): c for c in json.loads(lighter.RESULT.read_text())["cells"] if c["what"] == "triage"}
+    lora, alone, everything = (
+        [found[way, seed]["accuracy"] for seed in lighter.SEEDS] for way in ("LoRA", "head alone", "everything")
+    )
+    means = [found["no training", seed]["means test"] for seed in lighter.SEEDS]
+    assert not any(tl.compare(lora, other).clear for other in (alone, everything, means))
 
 
 def test_the_record_of_lighter_ways_is_complete(record):
