@@ -3,8 +3,8 @@
     python lessons/studies/teachers.py  # every cell that teachers.json does not hold yet: two hours on one core
 
 Sources for synthetic lesions: none (a blank network); none, but its BatchNorm averages are those of lesions; lesions
-without their labels, taught by the cells of lesson 13; as many steps on as many patches of photographs, in colour,
-without their labels and with them, and grey with them; ImageNet. All but the last are the same small network, which
+without their labels, taught by the cells of lesson 13; as many pictures of sixteen lesions only; as many steps on as
+many patches of sixteen photographs, in colour, without their labels and with them, and grey with them; ImageNet. All but the last are the same small network, which
 sees the lesions as they are kept, at 64 pixels; the last is the course's larger one, at 128. Three ways to use each: a
 probe (standardised features; validation chooses its freedom), the map's recipe of fine-tuning, and its recipe from
 scratch, begun with what the source left. Validation (64 images) chooses the epoch, the test split (400) is read once.
@@ -26,8 +26,10 @@ from transferlib.advice.places import recipes
 
 RESULT = Path(__file__).with_name("teachers.json")
 NONE, COUNTED, IMAGENET = "none", "none, averages counted", "ImageNet"
+FEW = "sixteen lesions without labels"
 POOLS = {
     "lesions without labels": ("lesions", {}),
+    FEW: ("lesions", {"photos_per_lesion": 250, "n_val": 1001, "n_test": 1001}),
     "photographs without labels": ("photos", {"color": True}),
     "photographs with labels": ("photos", {"color": True}),
     "grey ones with labels": ("photos", {}),
@@ -106,6 +108,7 @@ def wanted() -> list[tuple[str, int, str, int]]:
         if name not in (NONE, COUNTED)
         or way != "fine-tuning"  # nothing to be gentle with
         if name != COUNTED or way == "probe"  # training counts them anew
+        if name != FEW or way == "probe"  # asked only what variety is worth to it
         if name != IMAGENET or way != "full rate"  # the map's recipe is a tenth
     ]
 
