@@ -219,12 +219,15 @@ def test_what_lesson_13_tells_apart_and_what_it_cannot_is_so_in_its_record(recor
         }
         return {n: pair.mean > 0 for n, pair in pairs.items() if pair.clear}
 
-    cellar, unnamed, named, grey = teachers.POOLS
+    cellar, few, unnamed, named, grey = teachers.POOLS
     probe, _, full = teachers.WAYS
-    for other in (teachers.NONE, teachers.COUNTED, unnamed, named, grey):
+    for other in (teachers.NONE, teachers.COUNTED, few, unnamed, named, grey):
         assert clear(probe, cellar, probe, other) == {32: True, 128: True, 512: True}
     assert clear(probe, cellar, probe, teachers.IMAGENET) == {128: False, 512: False}
     assert clear(probe, cellar, full, teachers.NONE) == {32: True, 128: True}
+    assert clear(probe, few, probe, teachers.NONE) == {32: True, 128: True, 512: True}
+    for other in (unnamed, named):
+        assert clear(probe, few, probe, other) == {128: True, 512: True}
     assert clear(probe, unnamed, probe, named) == {512: True}
     assert clear(full, cellar, full, teachers.NONE) == {128: True, 512: True}
     assert not clear(full, cellar, full, unnamed)
