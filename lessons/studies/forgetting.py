@@ -3,7 +3,8 @@
     python lessons/studies/forgetting.py  # every cell that forgetting.json does not hold yet: minutes on one core
 
 96 digits in total, four epochs of the package's fine-tuning, the last one kept, so that every cell has taken the same
-24 steps. `body` is the deepest stage's rate as a share of the head's; `held` says whether BatchNorm keeps its averages.
+24 steps. `lr` is the head's rate, `body` the deepest stage's as a share of it; `held` says whether BatchNorm keeps its
+averages.
 `accuracy` is the validation accuracy on the new task (64 images). The old task is asked in two ways, on 96 patches of
 photographs: `mark`, of a linear probe fitted to the features before, and `kept`, the share of patches to which
 ImageNet's own head still gives its old answer.
@@ -22,7 +23,11 @@ from threadpoolctl import threadpool_limits
 import transferlib as tl
 
 RESULT = Path(__file__).with_name("forgetting.json")
-CASES = ((0.01, True), (0.1, True), (1.0, True), (0.1, False))
+LR = 3e-3  # the package's own
+CASES = (
+    *((LR, 0.01, True), (LR, 0.1, True), (LR, 1.0, True), (LR, 0.1, False)),
+    *((LR / 10, 1.0, True), (LR / 100, 1.0, True)),  # the same for body and head
+)
 SEEDS = range(5)
 
 
@@ -53,17 +58,18 @@ def before() -> tuple:
     return photos.test, tl.linear_probe(learned, photos.train.labels), answers(seen)
 
 
-def measure(body: float, held: bool, seed: int) -> Cell:
+def measure(lr: float, body: float, held: bool, seed: int) -> Cell:
     """One cell."""
     patches, exam, first = before()
     splits = tl.load_data("digits", 96, image_size=64, n_val=64, n_test=10, seed=seed)
     way = tl.fine_tuning(
-        4, body=body, keep_statistics=held, augment="none", monitor="last"
+        4, lr=lr, body=body, keep_statistics=held, augment="none", monitor="last"
     )
     model = physician(seed)
     run = tl.fit(model, splits, way, seed=seed)
     features = tl.extract_features(model, patches.images)
     return {
+        "lr": lr,
         "body": body,
         "held": held,
         "seed": seed,
@@ -80,7 +86,7 @@ def main() -> None:
     threadpool_limits(1, user_api="blas")
     wanted = [(*case, seed) for seed in SEEDS for case in CASES]
     command = "python lessons/studies/forgetting.py"
-    fill(RESULT, command, ("body", "held", "seed"), wanted, measure)
+    fill(RESULT, command, ("lr", "body", "held", "seed"), wanted, measure)
 
 
 if __name__ == "__main__":

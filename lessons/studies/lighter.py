@@ -1,12 +1,14 @@
 """Lighter and safer: what of a network moves, how far back one goes, what a small one learns from it. Five seeds.
 
-    python lessons/studies/lighter.py  # every cell that lighter.json does not hold yet: a quarter of an hour on one core
+    python lessons/studies/lighter.py  # every cell that lighter.json does not hold yet: half an hour on one core
 
 `digits` (128 images in total, seen at 128): from a fitted probe, the head goes on alone, or BatchNorm's scales with it,
 or everything. `triage` (80 sentences in total): from a head made of one sentence a class, LoRA and head, everything, or
 the head alone. Their rates were chosen on the validation sentences of another draw, which are in the record too.
 Tests: the test split, and the same sentences typed in haste. `photos`: a small blank network learns 120 steps from 128
-names, or from what a probe says of 640 patches that nobody named: its probabilities, or its first answers alone.
+names, or from what a probe says of 640 patches that nobody named: its probabilities, or its first answers alone. Names
+and first answers again with lesson 3's training from scratch: mirrored and turned copies, several times the steps, 128
+pixels, the last epoch kept.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,6 +29,7 @@ import transferlib as tl
 
 RESULT = Path(__file__).with_name("lighter.json")
 SEEDS, OTHER = range(5), 100
+NAMES, ANSWERS = LONG = "names, long-trained", "first answers, long-trained"
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RATES = {
     "LoRA": (5e-4, 2e-3, 8e-3),
@@ -174,6 +178,14 @@ def photos(way: str, seed: int) -> Cell:
         known = (opinions.argmax(1) == many.labels).float().mean().item()
         right = LESSON.accuracy(teacher, s.test.inputs, s.test.labels)
         return {"accuracy": right, "on the unnamed": known}
+    if way in LONG:
+        train = s.train if way == NAMES else replace(many, labels=opinions.argmax(1))
+        model = tl.TransferModel(
+            "small_cnn", 16, pretrained=False, seed=seed, input_size=128
+        )
+        recipe = tl.from_scratch(120 * 128 // len(train), monitor="last")
+        tl.fit(model, replace(s, train=train), recipe, seed=seed)
+        return {"accuracy": tl.evaluate(model, s.test).accuracy}
     images, targets, epochs = {
         "names": (s.train.inputs, LESSON.sure(s.train.labels), 30),
         "opinions": (many.inputs, opinions, 6),
@@ -203,7 +215,7 @@ def wanted() -> list[tuple[str, str, str, int]]:
         for r in rates
     ]
     ways = (
-        ("photos", "set", ("teacher", "names", "opinions", "first answers")),
+        ("photos", "set", ("teacher", "names", "opinions", "first answers", *LONG)),
         ("triage", "chosen", ("no training", "everything", "LoRA", "head alone")),
         ("digits", "set", ("probe", "head", "scales", "everything")),
     )

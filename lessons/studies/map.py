@@ -48,13 +48,17 @@ SEEDS = range(5)
 BLANK_TWIN = "from scratch, the large network"
 BLANK_FROZEN = "feature extraction, the blank network"
 TWINS = (BLANK_TWIN, BLANK_FROZEN)
-# Augmented, and with several times the epochs: the opponent of lesson 3.
 LONG_TRAINED = "from scratch, long-trained"
 # The verdict on progressive unfreezing hangs on its schedule, the one on fine-tuning on its epochs: `variants`.
 VARIANT_SETS, VARIANT_SIZES = ("photos", "lesions", "isic9"), (32, 128)
 LONG_TRAINED_SETS = ("photos", "lesions", "digits", "isic9")
 N_VAL, N_TEST = 64, 400
 scramble = taught("08", "scramble").scramble
+
+
+def long_trained(n: int) -> tl.Strategy:
+    """Augmented, and with several times the epochs: the opponent of lesson 3."""
+    return tl.from_scratch(min(120, max(60, 16_000 // n)))
 
 
 def variants(n: int) -> dict[str, tl.Strategy]:
@@ -155,7 +159,7 @@ def measure(
         }
     usual = recipes(n, augment="none") | variants(n)
     if strategy == LONG_TRAINED:
-        recipe = tl.from_scratch(min(120, max(60, 16_000 // n)))
+        recipe = long_trained(n)
     elif strategy == BLANK_TWIN:
         recipe = usual["from scratch"]
     elif strategy == BLANK_FROZEN:

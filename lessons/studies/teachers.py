@@ -1,13 +1,14 @@
 """What a source is worth that no label made: lesson 13's self-taught network against other teachers and none.
 
-    python lessons/studies/teachers.py  # every cell that teachers.json does not hold yet: two hours on one core
+    python lessons/studies/teachers.py  # every cell that teachers.json does not hold yet: three hours on one core
 
 Sources for synthetic lesions: none (a blank network); none, but its BatchNorm averages are those of lesions; lesions
 without their labels, taught by the cells of lesson 13; as many pictures of sixteen lesions only; as many steps on as
 many patches of sixteen photographs, in colour, without their labels and with them, and grey with them; ImageNet. All but the last are the same small network, which
 sees the lesions as they are kept, at 64 pixels; the last is the course's larger one, at 128. Three ways to use each: a
 probe (standardised features; validation chooses its freedom), the map's recipe of fine-tuning, and its recipe from
-scratch, begun with what the source left. Validation (64 images) chooses the epoch, the test split (400) is read once.
+scratch, begun with what the source left. Two sources are used in a fourth way, lesson 3's long training from scratch,
+at 64 or 128 pixels. Validation (64 images) chooses size and epoch, the test split (400) is read once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from map import long_trained
 from record import Cell, fill, taught
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -27,15 +29,17 @@ from transferlib.advice.places import recipes
 RESULT = Path(__file__).with_name("teachers.json")
 NONE, COUNTED, IMAGENET = "none", "none, averages counted", "ImageNet"
 FEW = "sixteen lesions without labels"
+CELLAR = "lesions without labels"
 POOLS = {
-    "lesions without labels": ("lesions", {}),
+    CELLAR: ("lesions", {}),
     FEW: ("lesions", {"photos_per_lesion": 250, "n_val": 1001, "n_test": 1001}),
     "photographs without labels": ("photos", {"color": True}),
     "photographs with labels": ("photos", {"color": True}),
     "grey ones with labels": ("photos", {}),
 }
 SOURCES = (NONE, COUNTED, *POOLS, IMAGENET)
-WAYS = ("probe", "fine-tuning", "full rate")
+LONG = "long-trained"
+WAYS = ("probe", "fine-tuning", "full rate", LONG)
 SIZES, SEEDS, STEPS, POOL = (32, 128, 512), range(5), 800, 4000
 LESSON = taught("13", "look", "twins", "pretrain")
 
@@ -76,25 +80,34 @@ def measure(name: str, n: int, way: str, seed: int) -> Cell:
     """One cell."""
     splits = tl.load_data("lesions", n, image_size=64, n_val=64, n_test=400, seed=seed)
     classes = len(splits.classes)
-    if name == IMAGENET:
+
+    def start(size: int | None = None) -> tl.TransferModel:
+        if name == IMAGENET:
+            return tl.TransferModel(
+                "efficientnet_lite0", classes, seed=seed, input_size=128
+            )
         model = tl.TransferModel(
-            "efficientnet_lite0", classes, seed=seed, input_size=128
+            "small_cnn", classes, pretrained=False, seed=seed, input_size=size
         )
-    else:
-        model = tl.TransferModel("small_cnn", classes, pretrained=False, seed=seed)
         model.stages.load_state_dict(source(name, seed))
+        return model
+
     cell: Cell = {"source": name, "n": n, "way": way, "seed": seed}
     if way == "probe":
-        return {**cell, "accuracy": probe(model, splits)}
+        return {**cell, "accuracy": probe(start(), splits)}
     usual = recipes(n, augment="none")
-    recipe = (
-        usual[way]
-        if way in usual
-        else replace(usual["from scratch"], pretrained=True, name=way)
-    )
-    run = tl.fit(model, splits, recipe, seed=seed)
+    scratch = long_trained(n) if way == LONG else usual["from scratch"]
+    recipe = usual.get(way) or replace(scratch, pretrained=True, name=way)
+    tried = []
+    for size in (64, 128) if way == LONG else (None,):
+        model = start(size)
+        run = tl.fit(model, splits, recipe, seed=seed)
+        best = run.best
+        tried.append(((best.val_accuracy, -best.val_loss), size, model, run))
+    _, size, model, run = max(tried, key=lambda one: one[0])
     accuracy = tl.evaluate(model, splits.test).accuracy
-    return {**cell, "accuracy": accuracy, "seconds": round(run.seconds, 2)}
+    seen = {} if size is None else {"seen": size}
+    return {**cell, **seen, "accuracy": accuracy, "seconds": round(run.seconds, 2)}
 
 
 def wanted() -> list[tuple[str, int, str, int]]:
@@ -110,6 +123,7 @@ def wanted() -> list[tuple[str, int, str, int]]:
         if name != COUNTED or way == "probe"  # training counts them anew
         if name != FEW or way == "probe"  # asked only what variety is worth to it
         if name != IMAGENET or way != "full rate"  # the map's recipe is a tenth
+        if way != LONG or name in (NONE, CELLAR)  # hours: the opponent, and its rival
     ]
 
 
