@@ -135,7 +135,7 @@ def spent(cells: list[dict[str, Any]], *names: str) -> dict[tuple[Any, ...], flo
 
 def explorer() -> str:
     """The map for the strategy explorer: accuracies by seed, seconds, and where all was measured."""
-    from transferlib.advice.places import DOUBLINGS, SHIFTS
+    from transferlib.advice.places import WIDTHS
     from transferlib.evidence.comparison import reach
 
     most = max(len(cells) for place in places() for cells in place.cells.values())
@@ -166,7 +166,7 @@ def explorer() -> str:
         },
         "strategies": {name: {"said": SAID.get(name, name), "colour": colour} for name, colour in COLOURS.items()},
         "parameters": {"large": size("efficientnet_lite0"), "small": size("small_cnn")},
-        "widths": {"doublings": DOUBLINGS, "shifts": SHIFTS},
+        "widths": dict(zip(("doublings", "shifts"), WIDTHS, strict=True)),
         "reach": [None, None, *(round(float(reach(runs)), 6) for runs in range(2, most + 1))],
         "measured": sorted({m["machine"] for m in recorded()["measured"]}),
         "dates": sorted(m["date"] for m in recorded()["measured"]),

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from transferlib import strategies
 from transferlib.advice.similarity import Similarity
 from transferlib.strategies import Strategy
 
+Indices = NDArray[np.intp]
 MAP_SIZE = 64
 """Side, in pixels, at which images are kept on the map; networks see them at SEEN. Data are compared so, too."""
-DOUBLINGS, SHIFTS = 1.0, 0.02
+Widths = tuple[float, float]
+WIDTHS: Widths = (1.0, 0.02)
 """How far the word of a place on the map carries (a standard deviation): in doublings of the images a class, and in
-the distance to the source, `Similarity.shift`. Round values near the best ones in `leave_one_set_out`."""
+the distance to the source, `Similarity.shift`. Round values near the best ones among `OTHER_WIDTHS` on this map."""
+OTHER_WIDTHS = tuple(product((0.5, 1.0, 2.0), (0.01, 0.02, 0.04, 0.08)))
+"""From which `leave_one_set_out` chooses, so that its answer is not one that was tuned on its question."""
 
 
 def recipes(images: int, **options: Any) -> dict[str, Strategy]:
@@ -55,10 +60,10 @@ class Place:
         """By how much a strategy was better than feature extraction, seed by seed."""
         return np.subtract(self.accuracies[strategy], self.accuracies["feature extraction"])
 
-    def likeness(self, data: Similarity) -> float:
+    def likeness(self, data: Similarity, widths: Widths = WIDTHS) -> float:
         """1 for as many images a class at the same distance to the source, towards 0 the more they differ."""
-        doublings = math.log2(data.images_per_class / self.similarity.images_per_class) / DOUBLINGS
-        shifts = (data.shift - self.similarity.shift) / SHIFTS
+        doublings = math.log2(data.images_per_class / self.similarity.images_per_class) / widths[0]
+        shifts = (data.shift - self.similarity.shift) / widths[1]
         return math.exp(-(doublings**2 + shifts**2) / 2)
 
 
@@ -114,13 +119,31 @@ class Case:
 def leave_one_set_out(places: Sequence[Place]) -> tuple[Case, ...]:
     """Take each place's data set off the map, and all that are made of the same images, and ask what to do there.
 
-    A map of a single family has no case: nothing would be left to ask.
+    How far a place's word carries is chosen anew each time, by the same examination of the places that are left. A map
+    of a single family has no case: nothing would be left to ask.
     """
-    cases = []
-    for place in places:
-        if others := [other for other in places if other.family != place.family]:
-            chosen = choose(expect(place.similarity, others)).strategy
-            means = {name: float(np.mean(found)) for name, found in place.accuracies.items()}
-            best = max(means, key=means.__getitem__)
-            cases.append(Case(place, chosen, best, means[best] - means[chosen]))
-    return tuple(cases)
+    names, family = list(recipes(1)), np.array([place.family for place in places])
+    means = np.array([[np.mean(place.accuracies[name]) for name in names] for place in places])
+    lost = means.max(1, keepdims=True) - means
+    asked_of = [place.similarity for place in places]
+    like = {w: np.array([[place.likeness(data, w) for place in places] for data in asked_of]) for w in OTHER_WIDTHS}
+
+    def advised(asked: Indices, told: Indices, widths: Widths) -> Indices:
+        """For each place that is asked about, the strategy with the largest gain where the places told are known."""
+        weights = np.maximum(like[widths][np.ix_(asked, told)], 1e-12)
+        return np.asarray((weights @ (means[told] - means[told, :1])).argmax(1))
+
+    def examined(known: Indices, widths: Widths) -> float:
+        """The regret over the places that are known, each family taken off in turn."""
+        halves = [(known[family[known] == f], known[family[known] != f]) for f in np.unique(family[known])]
+        found = [lost[asked, advised(asked, told, widths)] for asked, told in halves if len(told)]
+        return float(np.concatenate(found).mean()) if found else 0.0
+
+    cases: dict[int, Case] = {}
+    for name in np.unique(family):
+        asked, told = (np.flatnonzero(family == name), np.flatnonzero(family != name))
+        if len(told):
+            widths = min(OTHER_WIDTHS, key=lambda w: (examined(told, w), w != WIDTHS))
+            for i, chosen in zip(asked.tolist(), advised(asked, told, widths).tolist(), strict=True):
+                cases[i] = Case(places[i], names[chosen], names[means[i].argmax()], float(lost[i, chosen]))
+    return tuple(cases[i] for i in sorted(cases))
