@@ -192,7 +192,7 @@ def test_the_records_of_where_fine_tuning_pays_and_what_it_forgets_are_complete(
     wanted += [("photos", tuning.SLOWER), ("photos", tuning.SHORTER)]
     assert found == {(*pair, seed) for pair in wanted for seed in tuning.SEEDS} and len(found) == len(cells)
     cells = json.loads(forgetting.RESULT.read_text())["cells"]
-    found = {(cell["body"], cell["held"], cell["seed"]) for cell in cells}
+    found = {(cell["lr"], cell["body"], cell["held"], cell["seed"]) for cell in cells}
     assert found == {(*case, seed) for case in forgetting.CASES for seed in forgetting.SEEDS}
     assert len(found) == len(cells)
 
@@ -220,7 +220,7 @@ def test_what_lesson_13_tells_apart_and_what_it_cannot_is_so_in_its_record(recor
         return {n: pair.mean > 0 for n, pair in pairs.items() if pair.clear}
 
     cellar, few, unnamed, named, grey = teachers.POOLS
-    probe, _, full = teachers.WAYS
+    probe, _, full, long = teachers.WAYS
     for other in (teachers.NONE, teachers.COUNTED, few, unnamed, named, grey):
         assert clear(probe, cellar, probe, other) == {32: True, 128: True, 512: True}
     assert clear(probe, cellar, probe, teachers.IMAGENET) == {128: False, 512: False}
@@ -241,6 +241,13 @@ def test_lora_is_not_told_from_its_opponents_in_the_record_as_lesson_11_says(rec
     )
     means = [found["no training", seed]["means test"] for seed in lighter.SEEDS]
     assert not any(tl.compare(lora, other).clear for other in (alone, everything, means))
+
+
+def test_a_student_that_trains_long_gains_nothing_clear_from_its_teacher_in_the_record_as_lesson_11_says(record):
+    lighter = importlib.import_module("lighter")
+    found = {(c["way"], c["seed"]): c["accuracy"] for c in json.loads(lighter.RESULT.read_text())["cells"]}
+    names, answers = ([found[way, seed] for seed in lighter.SEEDS] for way in lighter.LONG)
+    assert not tl.compare(answers, names).clear
 
 
 def test_the_record_of_lighter_ways_is_complete(record):
