@@ -231,6 +231,8 @@ def test_what_lesson_13_tells_apart_and_what_it_cannot_is_so_in_its_record(recor
     assert clear(probe, unnamed, probe, named) == {512: True}
     assert clear(full, cellar, full, teachers.NONE) == {128: True, 512: True}
     assert not clear(full, cellar, full, unnamed)
+    for way in (probe, long):
+        assert not clear(way, cellar, long, teachers.NONE)
 
 
 def test_lora_is_not_told_from_its_opponents_in_the_record_as_lesson_11_says(record):
