@@ -99,6 +99,20 @@ def test_what_was_measured_on_a_set_has_no_say_in_the_advice_about_it():
         assert here == there
 
 
+@given(st.lists(st.floats(-0.3, 0.3), min_size=1, max_size=5), st.floats(0.2, 0.4), st.integers(8, 512))
+def test_the_spread_of_a_gain_is_that_of_all_its_seeds_weighed_by_the_likeness_of_their_place(gains, shift, images):
+    near, far = place(shift=0.3, images=64, gain=0.1), place(shift=0.35, images=256, name="digits")
+    frozen = np.full(len(gains), 0.5)
+    near = replace(near, accuracies={n: tuple(frozen + gains if n == "fine-tuning" else frozen) for n in NAMES})
+    data = Similarity(images, 4, 0.5, 0.2, shift)
+    (found,) = (row for row in expect(data, (near, far)) if row.strategy == "fine-tuning")
+    weights = np.maximum([near.likeness(data), far.likeness(data)], 1e-12)
+    told = [near.gains("fine-tuning"), far.gains("fine-tuning")]
+    mean = np.average([np.mean(g) for g in told], weights=weights)
+    variance = np.average([np.mean((g - mean) ** 2) for g in told], weights=weights)
+    assert found.gain == pytest.approx(mean) and found.spread**2 == pytest.approx(variance, abs=1e-12)
+
+
 def test_advice_names_a_strategy_its_reasons_and_an_expected_range(little_map):
     told = tl.advise(stripe_splits())
     assert (told.strategy.name, told.backbone) == ("fine-tuning", "efficientnet_lite0")

@@ -4,10 +4,9 @@
 
 96 digits in total, four epochs of the package's fine-tuning, the last one kept, so that every cell has taken the same
 24 steps. `lr` is the head's rate, `body` the deepest stage's as a share of it; `held` says whether BatchNorm keeps its
-averages.
-`accuracy` is the validation accuracy on the new task (64 images). The old task is asked in two ways, on 96 patches of
-photographs: `mark`, of a linear probe fitted to the features before, and `kept`, the share of patches to which
-ImageNet's own head still gives its old answer.
+averages. `accuracy` is the validation accuracy on the new task (64 images). The old task is asked in two ways, on 96
+patches of photographs: `mark`, of a linear probe fitted to the features before, and `kept`, the share of patches to
+which ImageNet's own head still gives its old answer.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ import transferlib as tl
 
 RESULT = Path(__file__).with_name("lighter.json")
 SEEDS, OTHER = range(5), 100
-NAMES, ANSWERS = LONG = "names, long-trained", "first answers, long-trained"
+NAMES = "names, long-trained"
+LONG = (NAMES, "first answers, long-trained")
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RATES = {
     "LoRA": (5e-4, 2e-3, 8e-3),
@@ -183,6 +184,7 @@ def photos(way: str, seed: int) -> Cell:
         model = tl.TransferModel(
             "small_cnn", 16, pretrained=False, seed=seed, input_size=128
         )
+        # as many steps for few images as for many
         recipe = tl.from_scratch(120 * 128 // len(train), monitor="last")
         tl.fit(model, replace(s, train=train), recipe, seed=seed)
         return {"accuracy": tl.evaluate(model, s.test).accuracy}

@@ -31,6 +31,7 @@ import numpy as np
 from record import Cell, fill, taught, timed
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 import transferlib as tl
@@ -114,17 +115,23 @@ def at_the_best_size(
     recipe: tl.Strategy,
     seed: int,
     sizes: Sequence[int],
+    stages: dict[str, Tensor] | None = None,
 ) -> tuple[tl.TransferModel, tl.Run, Cell]:
-    """Train at each size at which the network may see the images, and keep what does best on validation."""
+    """Train at each size at which the network may see the images, and keep what does best on validation.
+
+    stages: with what they begin, where it is neither random nor what the backbone learned.
+    """
     tried = []
     for size in sizes:
         model = tl.TransferModel(
             backbone,
             len(splits.classes),
-            pretrained=recipe.pretrained,
+            pretrained=recipe.pretrained and stages is None,
             seed=seed,
             input_size=size,
         )
+        if stages is not None:
+            model.stages.load_state_dict(stages)
         run, spent = timed(lambda model=model: tl.fit(model, splits, recipe, seed=seed))
         tried.append((model, run, {"seen": size, **spent}))
     return max(tried, key=lambda t: (t[1].best.val_accuracy, -t[1].best.val_loss))

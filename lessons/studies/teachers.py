@@ -4,11 +4,12 @@
 
 Sources for synthetic lesions: none (a blank network); none, but its BatchNorm averages are those of lesions; lesions
 without their labels, taught by the cells of lesson 13; as many pictures of sixteen lesions only; as many steps on as
-many patches of sixteen photographs, in colour, without their labels and with them, and grey with them; ImageNet. All but the last are the same small network, which
-sees the lesions as they are kept, at 64 pixels; the last is the course's larger one, at 128. Three ways to use each: a
-probe (standardised features; validation chooses its freedom), the map's recipe of fine-tuning, and its recipe from
-scratch, begun with what the source left. Two sources are used in a fourth way, lesson 3's long training from scratch,
-at 64 or 128 pixels. Validation (64 images) chooses size and epoch, the test split (400) is read once.
+many patches of sixteen photographs, in colour, without their labels and with them, and grey with them; ImageNet. All
+but the last are the same small network, which sees the lesions as they are kept, at 64 pixels; the last is the course's
+larger one, at 128. Three ways to use each: a probe (standardised features; validation chooses its freedom), the map's
+recipe of fine-tuning, and its recipe from scratch, begun with what the source left. Two sources are used in a fourth
+way, lesson 3's long training from scratch, at 64 or 128 pixels. Validation (64 images) chooses size and epoch, the test
+split (400) is read once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from map import long_trained
+from map import at_the_best_size, long_trained
 from record import Cell, fill, taught
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -63,8 +64,13 @@ def source(name: str, seed: int) -> dict[str, torch.Tensor]:
     return model.stages.state_dict()
 
 
-def probe(model: tl.TransferModel, splits: tl.Splits) -> float:
+def probe(name: str, splits: tl.Splits, seed: int) -> float:
     """Test accuracy of the probe whose freedom validation prefers."""
+    if name == IMAGENET:
+        model = tl.TransferModel("efficientnet_lite0", input_size=128)
+    else:
+        model = tl.TransferModel("small_cnn", pretrained=False)
+        model.stages.load_state_dict(source(name, seed))
     parts = (splits.train, splits.val, splits.test)
     features = [tl.extract_features(model, part.images).numpy() for part in parts]
     train, val, test = map(StandardScaler().fit(features[0]).transform, features)
@@ -79,35 +85,19 @@ def probe(model: tl.TransferModel, splits: tl.Splits) -> float:
 def measure(name: str, n: int, way: str, seed: int) -> Cell:
     """One cell."""
     splits = tl.load_data("lesions", n, image_size=64, n_val=64, n_test=400, seed=seed)
-    classes = len(splits.classes)
-
-    def start(size: int | None = None) -> tl.TransferModel:
-        if name == IMAGENET:
-            return tl.TransferModel(
-                "efficientnet_lite0", classes, seed=seed, input_size=128
-            )
-        model = tl.TransferModel(
-            "small_cnn", classes, pretrained=False, seed=seed, input_size=size
-        )
-        model.stages.load_state_dict(source(name, seed))
-        return model
-
     cell: Cell = {"source": name, "n": n, "way": way, "seed": seed}
     if way == "probe":
-        return {**cell, "accuracy": probe(start(), splits)}
+        return {**cell, "accuracy": probe(name, splits, seed)}
     usual = recipes(n, augment="none")
     scratch = long_trained(n) if way == LONG else usual["from scratch"]
     recipe = usual.get(way) or replace(scratch, pretrained=True, name=way)
-    tried = []
-    for size in (64, 128) if way == LONG else (None,):
-        model = start(size)
-        run = tl.fit(model, splits, recipe, seed=seed)
-        best = run.best
-        tried.append(((best.val_accuracy, -best.val_loss), size, model, run))
-    _, size, model, run = max(tried, key=lambda one: one[0])
-    accuracy = tl.evaluate(model, splits.test).accuracy
-    seen = {} if size is None else {"seen": size}
-    return {**cell, **seen, "accuracy": accuracy, "seconds": round(run.seconds, 2)}
+    if name == IMAGENET:
+        backbone, sizes, stages = "efficientnet_lite0", (128,), None
+    else:
+        backbone, stages = "small_cnn", source(name, seed)
+        sizes = (64, 128) if way == LONG else (64,)
+    model, _, about = at_the_best_size(splits, backbone, recipe, seed, sizes, stages)
+    return {**cell, **about, "accuracy": tl.evaluate(model, splits.test).accuracy}
 
 
 def wanted() -> list[tuple[str, int, str, int]]:

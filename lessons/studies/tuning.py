@@ -1,6 +1,6 @@
 """Where does fine-tuning pay? Three tasks, each with its opponents, and slower and shorter ways of fine-tuning.
 
-    python lessons/studies/tuning.py  # every cell that tuning.json does not hold yet: three quarters of an hour on one core
+    python lessons/studies/tuning.py  # every cell that tuning.json does not hold yet: most of an hour on one core
 
 The tasks were chosen by distance and number of images, before anything was measured: 64 photographs (like the source,
 few), 256 synthetic lesions and 256 digits (unlike it, more). Pictures are kept at 64 pixels; the large network sees

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,14 @@ from transferlib import strategies
 from transferlib.advice.similarity import Similarity
 from transferlib.strategies import Strategy
 
-Indices = NDArray[np.intp]
 MAP_SIZE = 64
 """Side, in pixels, at which images are kept on the map; networks see them at SEEN. Data are compared so, too."""
 Widths = tuple[float, float]
-WIDTHS: Widths = (1.0, 0.02)
 """How far the word of a place on the map carries (a standard deviation): in doublings of the images a class, and in
-the distance to the source, `Similarity.shift`. Round values near the best ones among `OTHER_WIDTHS` on this map."""
-OTHER_WIDTHS = tuple(product((0.5, 1.0, 2.0), (0.01, 0.02, 0.04, 0.08)))
-"""From which `leave_one_set_out` chooses, so that its answer is not one that was tuned on its question."""
+the distance to the source, `Similarity.shift`."""
+WIDTHS: Widths = (1.0, 0.02)
+"""Those of the package, near the best of `CANDIDATES` on this map."""
+CANDIDATES: tuple[Widths, ...] = (WIDTHS, *product((0.5, 1.0, 2.0), (0.01, 0.02, 0.04, 0.08)))
 
 
 def recipes(images: int, **options: Any) -> dict[str, Strategy]:
@@ -43,6 +42,9 @@ def recipes(images: int, **options: Any) -> dict[str, Strategy]:
     return {strategy.name: strategy for strategy in made}
 
 
+STRATEGIES = tuple(recipes(1))
+
+
 @dataclass(frozen=True)
 class Place:
     """What the map holds for one data set and one number of images: a mean over seeds, and accuracies by seed."""
@@ -59,6 +61,12 @@ class Place:
     def gains(self, strategy: str) -> NDArray[np.float64]:
         """By how much a strategy was better than feature extraction, seed by seed."""
         return np.subtract(self.accuracies[strategy], self.accuracies["feature extraction"])
+
+    @cached_property
+    def moments(self) -> NDArray[np.float64]:
+        """Of each strategy's gains the mean and the mean square: (2, strategies)."""
+        gains = [self.gains(strategy) for strategy in STRATEGIES]
+        return np.array([[np.mean(gain) for gain in gains], [np.mean(gain**2) for gain in gains]])
 
     def likeness(self, data: Similarity, widths: Widths = WIDTHS) -> float:
         """1 for as many images a class at the same distance to the source, towards 0 the more they differ."""
@@ -86,16 +94,12 @@ class Expected:
     spread: float
 
 
-def expect(data: Similarity, places: Sequence[Place]) -> tuple[Expected, ...]:
+def expect(data: Similarity, places: Sequence[Place], widths: Widths = WIDTHS) -> tuple[Expected, ...]:
     """Each strategy's gain: the mean over the map, each place weighed by its likeness (Nadaraya-Watson)."""
-    weights = [max(place.likeness(data), 1e-12) for place in places]
-    found = []
-    for name in recipes(1):
-        gains = [place.gains(name) for place in places]
-        mean = float(np.average([np.mean(seeds) for seeds in gains], weights=weights))
-        variance = np.average([np.mean((seeds - mean) ** 2) for seeds in gains], weights=weights)
-        found.append(Expected(name, mean, math.sqrt(variance)))
-    return tuple(found)
+    weights = np.array([max(place.likeness(data, widths), 1e-12) for place in places])
+    mean, square = np.tensordot(weights / weights.sum(), [place.moments for place in places], 1)
+    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    return tuple(map(Expected, STRATEGIES, mean.tolist(), spread.tolist()))
 
 
 def choose(expected: Sequence[Expected]) -> Expected:
@@ -116,34 +120,26 @@ class Case:
     regret: float
 
 
-def leave_one_set_out(places: Sequence[Place]) -> tuple[Case, ...]:
+def leave_one_set_out(places: Sequence[Place], widths: Widths | None = None) -> tuple[Case, ...]:
     """Take each place's data set off the map, and all that are made of the same images, and ask what to do there.
 
-    How far a place's word carries is chosen anew each time, by the same examination of the places that are left. A map
-    of a single family has no case: nothing would be left to ask.
+    widths: how far a place's word carries; None chooses it anew each time, by the same examination of what is left,
+    for an answer must not have been tuned on its question. A map of a single family has no case: nothing would be left
+    to ask.
     """
-    names, family = list(recipes(1)), np.array([place.family for place in places])
-    means = np.array([[np.mean(place.accuracies[name]) for name in names] for place in places])
-    lost = means.max(1, keepdims=True) - means
-    asked_of = [place.similarity for place in places]
-    like = {w: np.array([[place.likeness(data, w) for place in places] for data in asked_of]) for w in OTHER_WIDTHS}
+    left = {place.family: [other for other in places if other.family != place.family] for place in places}
+    carry = {family: widths or _fitted(others) for family, others in left.items()}
+    return tuple(_ask(place, left[place.family], carry[place.family]) for place in places if left[place.family])
 
-    def advised(asked: Indices, told: Indices, widths: Widths) -> Indices:
-        """For each place that is asked about, the strategy with the largest gain where the places told are known."""
-        weights = np.maximum(like[widths][np.ix_(asked, told)], 1e-12)
-        return np.asarray((weights @ (means[told] - means[told, :1])).argmax(1))
 
-    def examined(known: Indices, widths: Widths) -> float:
-        """The regret over the places that are known, each family taken off in turn."""
-        halves = [(known[family[known] == f], known[family[known] != f]) for f in np.unique(family[known])]
-        found = [lost[asked, advised(asked, told, widths)] for asked, told in halves if len(told)]
-        return float(np.concatenate(found).mean()) if found else 0.0
+def _fitted(places: Sequence[Place]) -> Widths:
+    """The candidate with the least regret on these places; the package's where nothing tells."""
+    return min(CANDIDATES, key=lambda widths: sum(case.regret for case in leave_one_set_out(places, widths)))
 
-    cases: dict[int, Case] = {}
-    for name in np.unique(family):
-        asked, told = (np.flatnonzero(family == name), np.flatnonzero(family != name))
-        if len(told):
-            widths = min(OTHER_WIDTHS, key=lambda w: (examined(told, w), w != WIDTHS))
-            for i, chosen in zip(asked.tolist(), advised(asked, told, widths).tolist(), strict=True):
-                cases[i] = Case(places[i], names[chosen], names[means[i].argmax()], float(lost[i, chosen]))
-    return tuple(cases[i] for i in sorted(cases))
+
+def _ask(place: Place, others: Sequence[Place], widths: Widths) -> Case:
+    """What the others would have said of a place, and what that would have cost."""
+    chosen = choose(expect(place.similarity, others, widths)).strategy
+    means = {name: float(np.mean(found)) for name, found in place.accuracies.items()}
+    best = max(means, key=means.__getitem__)
+    return Case(place, chosen, best, means[best] - means[chosen])
