@@ -24,10 +24,15 @@ def place(shift=0.4, images=64, gain=0.0, name="made up"):
     return Place(name, Similarity(images, 4, 0.5, 0.2, shift), scores)
 
 
+@pytest.fixture(scope="module")
+def shift():
+    """How far the stripes are from the source."""
+    return tl.advise(stripe_splits()).similarity.shift
+
+
 @pytest.fixture
-def little_map(monkeypatch):
+def little_map(monkeypatch, shift):
     """A map on which fine-tuning gains 20 points wherever data like the stripes are."""
-    shift = tl.advise(stripe_splits()).similarity.shift
     monkeypatch.setattr(advise_module, "load_map", lambda: (place(shift, images=24, gain=0.2),))
 
 

@@ -8,7 +8,7 @@ the head alone. Their rates were chosen on the validation sentences of another d
 Tests: the test split, and the same sentences typed in haste. `photos`: a small blank network learns 120 steps from 128
 names, or from what a probe says of 640 patches that nobody named: its probabilities, or its first answers alone. Names
 and first answers again with lesson 3's training from scratch: mirrored and turned copies, several times the steps, 128
-pixels, the last epoch kept.
+pixels, the last epoch kept; and so with a teacher who is asked again about each copy (Beyer et al. 2022).
 """
 
 from __future__ import annotations
@@ -23,14 +23,19 @@ import torch
 from record import Cell, fill, taught, timed
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 import transferlib as tl
+from transferlib.data.transforms import augment
 
 RESULT = Path(__file__).with_name("lighter.json")
 SEEDS, OTHER = range(5), 100
 NAMES = "names, long-trained"
-LONG = (NAMES, "first answers, long-trained")
+COPIES = (
+    "opinions of each copy, long-trained",
+    "first answers to each copy, long-trained",
+)
+LONG = (NAMES, "first answers, long-trained", *COPIES)
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RATES = {
     "LoRA": (5e-4, 2e-3, 8e-3),
@@ -173,6 +178,25 @@ def classroom(seed: int) -> tuple:
     return s, many, teacher, opinions
 
 
+def asked_again(teacher: tl.TransferModel, kind: str, soft: bool) -> dict[str, object]:
+    """Options of a strategy: the student sees a changed copy, and learns what the teacher says of that same copy."""
+    copies: list[Tensor] = []
+
+    def changed(image: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        copies.append(augment(image[None], kind, generator)[0])
+        return copies[-1]
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        if copies:  # none in validation, which has names
+            said = tl.predict(teacher, torch.stack(copies))
+            copies.clear()
+            labels = said if soft else said.argmax(1)
+        return cross_entropy(logits, labels)
+
+    return {"augment": changed, "loss": loss}
+
+
 def photos(way: str, seed: int) -> Cell:
     s, many, teacher, opinions = classroom(seed)
     if way == "teacher":
@@ -184,8 +208,13 @@ def photos(way: str, seed: int) -> Cell:
         model = tl.TransferModel(
             "small_cnn", 16, pretrained=False, seed=seed, input_size=128
         )
+        asked = asked_again(teacher, s.augment, way == COPIES[0])
         # as many steps for few images as for many
-        recipe = tl.from_scratch(120 * 128 // len(train), monitor="last")
+        recipe = tl.from_scratch(
+            120 * 128 // len(train),
+            monitor="last",
+            **(asked if way in COPIES else {}),
+        )
         tl.fit(model, replace(s, train=train), recipe, seed=seed)
         return {"accuracy": tl.evaluate(model, s.test).accuracy}
     images, targets, epochs = {
