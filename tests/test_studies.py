@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import transferlib as tl
+from transferlib.advice import load_map
 
 STUDIES = Path(__file__).parents[1] / "lessons" / "studies"
 
@@ -182,6 +183,37 @@ def test_the_record_of_swapped_averages_is_complete():
     trained = ("trained on ours", "trained on ours, longer", "averages held", "averages held, longer")
     networks = ("as it came", "averages of ours", *trained)
     assert set(found) == {(network, seed) for network in networks for seed in range(5)}
+
+
+def test_no_swap_is_clearly_better_than_the_network_left_alone_in_the_record_as_lesson_2_says():
+    cells = json.loads((STUDIES / "averages.json").read_text())["cells"]
+    found = {(cell["network"], cell["seed"]): cell for cell in cells}
+
+    def pair(one: str, column: str, other: str, other_column: str) -> tl.Comparison:
+        return tl.compare(*([found[w, s][c] for s in range(5)] for w, c in ((one, column), (other, other_column))))
+
+    left = "as it came"
+    for network in ("averages of ours", "trained on ours", "trained on ours, longer"):
+        for column, other in (("accuracy", "theirs"), ("ours", "ours")):
+            against = pair(network, column, left, other)
+            assert not (against.clear and against.mean > 0)
+    for network in ("averages held", "averages held, longer"):
+        assert not any(pair(network, column, left, column).clear for column in ("ours", "theirs"))
+        ruined = pair(network, "accuracy", network, "theirs")
+        assert ruined.clear and ruined.mean < 0
+
+
+def test_where_fine_tuning_clearly_beats_the_frozen_network_on_the_map_is_where_lesson_8_says():
+    gains = {(p.data, p.similarity.images): tl.compare(p.gains("fine-tuning")) for p in load_map()}
+    ahead: dict[str, list[int]] = {}
+    for data, n in sorted(where for where, gain in gains.items() if gain.clear and gain.mean > 0):
+        ahead.setdefault(data, []).append(n)
+    assert ahead == {
+        "lesions": [64, 128, 256, 512],
+        "digits": [64, 128, 256, 512],
+        "isic9": [256, 512],
+        "photos, blocks of 8": [512],
+    }
 
 
 def test_the_records_of_where_fine_tuning_pays_and_what_it_forgets_are_complete(record):

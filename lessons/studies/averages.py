@@ -4,9 +4,10 @@
 
 Source: 256 labelled patches of photographs. Target: the same sixteen photographs through a bad camera, 160 patches
 without labels to collect averages from, 160 to be examined on, from other regions. The networks of `NETWORKS` are
-examined on our patches, on theirs as they are, and on theirs with their averages. Those that were trained on ours are
-also given the averages of fewer of their images, and of two kinds of things only. Images are kept at 64 pixels and
-seen at 128. Trained are four epochs, and sixteen, to see what hangs on that; the last one is kept, nothing is chosen.
+examined on our patches, on theirs as they are, and on theirs with their averages. Those that learned averages from ours
+in training are also given the averages of fewer of their images, and of two kinds of things only. Images are kept at 64
+pixels and seen at 128. Trained are four epochs, and sixteen, to see what hangs on that; the last one is kept, nothing
+is chosen.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ import transferlib as tl
 RESULT = Path(__file__).with_name("averages.json")
 SEEDS = range(5)
 FEWER = (4, 16, 64)  # of their images; all are 160
-HELD = ("averages held", "averages held, longer")
-EPOCHS = {"trained on ours": 4, "trained on ours, longer": 16, HELD[0]: 4, HELD[1]: 16}
+OURS = {"trained on ours": 4, "trained on ours, longer": 16}  # epochs
+HELD = {"averages held": 4, "averages held, longer": 16}
 NETWORKS = (
     "as it came",  # frozen, with ImageNet's averages; a probe learns from our patches
     "averages of ours",  # frozen, but BatchNorm's averages are those of our patches
-    *EPOCHS,  # fine-tuned; BatchNorm learned its averages from our patches, or kept ImageNet's
+    *OURS,  # fine-tuned, and BatchNorm learned its averages from our patches
+    *HELD,  # fine-tuned, and BatchNorm kept ImageNet's averages
 )
 
 
@@ -43,9 +45,9 @@ def learn(
     """A network, and how to examine it, or a copy with other averages, on test images seen by some camera."""
     train, labels = splits.train, splits.test.labels
     network = tl.TransferModel("efficientnet_lite0", 16, input_size=128, seed=seed)
-    if name in EPOCHS:
+    if epochs := (OURS | HELD).get(name):
         strategy = tl.fine_tuning(
-            EPOCHS[name], batch_size=32, monitor="last", keep_statistics=name in HELD
+            epochs, batch_size=32, monitor="last", keep_statistics=name in HELD
         )
         tl.fit(network, replace(splits, val=splits.val[:16]), strategy, seed=seed)
         return (
@@ -72,7 +74,7 @@ def measure(name: str, seed: int) -> Cell:
     swapped = score(LESSON.adapted(network, unlabelled), theirs)
     cell: Cell = {"network": name, "seed": seed, "accuracy": swapped}
     cell |= {"ours": score(network, test), "theirs": score(network, theirs)}
-    if name in EPOCHS and name not in HELD:
+    if name in OURS:
         two_kinds = unlabelled[splits.val.labels < 2]
         some = {str(n): unlabelled[:n] for n in (*FEWER, len(two_kinds))}
         for told, images in (some | {"two kinds": two_kinds}).items():

@@ -188,7 +188,7 @@ def asked_again(teacher: tl.TransferModel, kind: str, soft: bool) -> dict[str, o
         return copies[-1]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        if copies:  # none in validation, which has names
+        if logits.requires_grad:  # not in validation, which has names
             said = tl.predict(teacher, torch.stack(copies))
             copies.clear()
             labels = said if soft else said.argmax(1)
@@ -208,13 +208,12 @@ def photos(way: str, seed: int) -> Cell:
         model = tl.TransferModel(
             "small_cnn", 16, pretrained=False, seed=seed, input_size=128
         )
-        asked = asked_again(teacher, s.augment, way == COPIES[0])
+        asked = {}
+        if way in COPIES:
+            asked = asked_again(teacher, s.augment, soft=way == COPIES[0])
         # as many steps for few images as for many
-        recipe = tl.from_scratch(
-            120 * 128 // len(train),
-            monitor="last",
-            **(asked if way in COPIES else {}),
-        )
+        epochs = 120 * 128 // len(train)
+        recipe = tl.from_scratch(epochs, monitor="last", **asked)
         tl.fit(model, replace(s, train=train), recipe, seed=seed)
         return {"accuracy": tl.evaluate(model, s.test).accuracy}
     images, targets, epochs = {
