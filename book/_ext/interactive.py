@@ -297,7 +297,7 @@ def head_start() -> str:
     caption = (
         f"<strong>{escape(said)}</strong> From which of {classes} photographs does a patch of 64 pixels come? Test "
         "patches are cut from other places than training patches. Points are means over the seeds, bands reach from "
-        f"the lowest seed to the highest; from scratch was not run beyond {many}."
+        "the lowest seed to the highest. Every run had 64 more labelled patches to choose its epoch by."
     )
     return (
         '```{raw} html\n<figure class="head-start"><svg viewBox="0 0 640 300" role="img" '
