@@ -180,7 +180,6 @@ def test_every_claim_holds_as_often_as_it_is_meant(today):
     assert [one.key for one in today.replicated().values() if not one.keeps_its_word] == []
 
 
-@pytest.mark.xfail(strict=True, reason="the record is being filled; when it is whole, this mark goes")
 def test_every_lesson_was_run_twenty_five_times(today):
     counts = Counter(run["lesson"] for run in today.runs())
     assert min(counts[lesson] for lesson in today.titles()) >= 25
