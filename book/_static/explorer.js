@@ -27,7 +27,7 @@
   // Does a strategy do with the backbone what the reader wishes?
   const fits = (name, freeze) => freeze === "any" || (name === PROBE) === (freeze === "frozen");
 
-  // The quickest of those that cannot be told from the best mean, seed by seed.
+  // The quickest of those that are not clearly behind the best mean, seed by seed.
   function recommend(rows) {
     const best = rows.reduce((a, b) => mean(b.accuracies) > mean(a.accuracies) ? b : a);
     const level = rows.filter(row => {
@@ -39,7 +39,7 @@
     const chosen = level.reduce((a, b) => b.seconds < a.seconds ? b : a);
     const why = level.length === 1
       ? "It has the best mean, and all others are behind by more than chance."
-      : `${level.length} cannot be told apart: ${level.map(row => said(row.name)).join("; ")}. Over the seeds their differences to the best mean, `
+      : `${level.length} are not clearly behind: ${level.map(row => said(row.name)).join("; ")}. Over the seeds their differences to the best mean, `
         + `${(100 * mean(best.accuracies)).toFixed(1)} %, are not clear (95 %). This is the quickest of them.`;
     return { chosen, why };
   }
