@@ -10,6 +10,7 @@ from transferlib.engine.processes import Processes
 from transferlib.engine.state import Keeping
 from transferlib.errors import TransferError
 from transferlib.features import cache_bytes, cache_features, keepable
+from transferlib.networks import backbone
 from transferlib.training import begin
 
 
@@ -32,6 +33,25 @@ def test_gradients_from_the_cache_are_gradients_through_the_network(k):
     model.head(model.stages[k:](cache_features(model, images, batch_size=8)[0])).square().sum().backward()
     cached = [p.grad for p in model.parameters() if p.requires_grad]
     assert all(torch.equal(a, b) for a, b in zip(through, cached, strict=True))
+
+
+def test_images_that_are_large_together_pass_in_pieces_and_give_the_same(monkeypatch):
+    images, seen = stripes(10, 0).images, []
+    model = small_model().freeze_to(5)
+    whole = cache_features(model, images), tl.extract_features(model, images), tl.predict(model, images)
+    model.stages[0].register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    monkeypatch.setattr(backbone, "AT_ONCE", 4 * images[0, 0].numel())
+    pieces = cache_features(model, images), tl.extract_features(model, images), tl.predict(model, images)
+    assert seen == [1, 4, 4, 2, 4, 4, 2, 4, 4, 2]  # the first one asks how large the features are
+    for one, other in zip(whole, pieces, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_views_are_drawn_alike_however_many_images_are_computed_at_a_time(monkeypatch):
+    images, model = stripes(10, 0).images, small_model().freeze_to(5)
+    whole = cache_features(model, images, views=3, kind="crop", seed=3)
+    monkeypatch.setattr(backbone, "AT_ONCE", 1)
+    torch.testing.assert_close(cache_features(model, images, views=3, kind="crop", seed=3), whole)
 
 
 def test_the_size_is_known_beforehand():

@@ -18,7 +18,7 @@ ORDER = (
 # fmt: on
 """Files and folders of the package; each imports only from those before it."""
 CORE = ["errors", "stages", "strategies", "model", "features", "training", "evaluation", "run", "plots"]
-CORE_LINES, ALL_LINES = 1000, 5540
+CORE_LINES, ALL_LINES = 1000, 5555
 
 
 def modules():

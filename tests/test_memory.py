@@ -43,7 +43,7 @@ def test_features_in_a_file_train_the_same_weights(tmp_path, monkeypatch):
 def test_features_are_found_again_and_not_computed_twice(tmp_path, monkeypatch):
     state, _ = trained(cache=tmp_path)
     monkeypatch.setattr(features, "halving", lambda *_: pytest.fail("computed again"))
-    monkeypatch.setattr(features, "batched", lambda function, inputs: function(inputs).detach())
+    monkeypatch.setattr(features, "batched", lambda function, inputs, *_: function(inputs).detach())
     assert same(state, trained(cache=tmp_path)[0])
 
 

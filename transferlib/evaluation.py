@@ -13,10 +13,10 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 
 from transferlib.data.splits import Split
-from transferlib.engine.memory import batched
 from transferlib.errors import DataError
+from transferlib.features import evaluated
 from transferlib.files.waiting import waiting
-from transferlib.model import TransferModel, evaluating
+from transferlib.model import TransferModel
 
 Array = NDArray[Any]
 DRAWS = 200  # of the bootstrap
@@ -34,10 +34,7 @@ def predict(model: TransferModel, inputs: Tensor, batch_size: int = 32) -> Tenso
     >>> tl.predict(tl.TransferModel("small_cnn", 10, pretrained=False), images).shape
     torch.Size([10, 10])
     """
-    inputs = torch.as_tensor(inputs)  # arrays too
-    with evaluating(model):
-        logits = batched(lambda batch: model(batch.to(model.device)).float().cpu(), inputs, batch_size)
-    return logits.softmax(1)
+    return evaluated(model, model, torch.as_tensor(inputs), batch_size).softmax(1)  # arrays too
 
 
 def _accuracy(labels: Array, scores: Array, weights: Array) -> Array:

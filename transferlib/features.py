@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from transferlib.data.transforms import Augment, augment
-from transferlib.engine.memory import batched, halving
+from transferlib.engine.memory import batched, halving, in_pieces
 from transferlib.engine.processes import Processes
 from transferlib.engine.state import State
 from transferlib.errors import TransferError
@@ -28,14 +28,32 @@ CACHE_LIMIT = 2 * 1024**3
 
 
 def prefix(model: TransferModel, stages: int) -> Callable[[Tensor], Tensor]:
-    """From raw inputs, images or texts, to what comes out of the first `stages` stages."""
+    """From raw inputs, images or texts, to what comes out of the first `stages` stages, which are frozen."""
     body = model.stages[:stages]
-    return lambda inputs: cast(Tensor, body(model.preprocess.apply(inputs)))
+
+    def run(inputs: Tensor) -> Tensor:
+        return cast(Tensor, body(model.preprocess.apply(inputs)))
+
+    return lambda inputs: in_pieces(run, inputs, model.preprocess.at_once(inputs))
 
 
 def suffix(model: TransferModel, stages: int) -> nn.Module:
     """From what comes out of the first `stages` stages to logits, (N, num_classes)."""
     return nn.Sequential(*model.stages[stages:], model.head)
+
+
+def evaluated(model: TransferModel, part: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
+    """What a part of the model, or all of it, makes of raw inputs, (N, …): float, on the processor, no gradients.
+
+    The model is in evaluation mode meanwhile and afterwards as it was.
+    """
+
+    def run(batch: Tensor) -> Tensor:
+        there = batch.to(model.device)
+        return in_pieces(part, there, model.preprocess.at_once(there)).float().cpu()
+
+    with evaluating(model):
+        return batched(run, inputs, batch_size)
 
 
 def extract_features(model: TransferModel, inputs: Tensor, *, batch_size: int = 32) -> Tensor:
@@ -47,8 +65,7 @@ def extract_features(model: TransferModel, inputs: Tensor, *, batch_size: int = 
     >>> extract_features(model, torch.zeros(4, 3, 32, 32, dtype=torch.uint8)).shape
     torch.Size([4, 128])
     """
-    with evaluating(model):
-        return batched(lambda batch: model.features(batch.to(model.device)).float().cpu(), inputs, batch_size)
+    return evaluated(model, model.features, inputs, batch_size)
 
 
 def cache_bytes(model: TransferModel, images: Tensor, *, views: int = 1) -> int:

@@ -20,6 +20,9 @@ from transferlib.files.whole import digest_of
 
 LAYER = 128  # bytes a pixel: an image as float, normalised, and a first layer of 32 channels at half the size
 ROUNDING = 1e-3
+AT_ONCE = 1 << 19
+"""Pixels that a processor computes at a time, without gradients: 32 images of 128×128, or 10 of 224×224. The first
+pass over more spends longer on getting fresh memory than its larger batches save."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Preprocessing:
     def seen_at(self, input_size: int) -> Preprocessing:
         """The same for a network that sees so much of an input: pixels of an image's side, tokens of a text."""
         raise NotImplementedError
+
+    def at_once(self, inputs: Tensor) -> int:
+        """How many such inputs, one or more, are best computed at a time where nothing learns."""
+        return max(1, len(inputs))
 
     def notes(self, inputs: Tensor) -> list[str]:
         """What somebody should hear who shows the pretrained network such inputs."""
@@ -91,6 +98,13 @@ class Preprocess(Preprocessing):
             inputs = interpolate(inputs, size, mode="bicubic", antialias=True).clamp(0, 1)
         mean, std = (inputs.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (inputs - mean) / std
+
+    def at_once(self, inputs: Tensor) -> int:
+        """As many as have `AT_ONCE` pixels; of a graphics card, all."""
+        if inputs.device.type != "cpu" or inputs.ndim != 4:
+            return super().at_once(inputs)
+        side = self.input_size or min(inputs.shape[2:])
+        return max(1, AT_ONCE // max(1, side * side))
 
     def notes(self, inputs: Tensor) -> list[str]:
         """That images are small for the network: below half the side that its weights were trained at."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transferlib.data.own.clean import related
 from transferlib.data.own.folder import divide
-from transferlib.data.own.images import check_size, prepared
+from transferlib.data.own.images import check_size, digest, prepared
 from transferlib.data.splits import PARTS, Split, Splits
 from transferlib.errors import DataError
 from transferlib.files.room import check_room
@@ -103,5 +103,5 @@ def _pixels(image: Any, image_size: int, where: str) -> tuple[Tensor, str]:
             raise DataError(f"{where} is no image: {array.dtype} of shape {array.shape}, not uint8 (3, H, W).")
         image = Image.fromarray(np.ascontiguousarray(array))
     image.load()  # whole, or it would be shrunk in place, for whoever else uses it
-    pixels, _, same = prepared(image, image_size, name=where)
-    return pixels, same
+    upright, pixels = prepared(image, image_size, name=where)
+    return pixels, digest(upright)

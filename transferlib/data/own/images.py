@@ -94,12 +94,12 @@ def decode_image(data: bytes, image_size: int, *, name: str, max_pixels: int = M
             size, mode = image.size, image.mode
             if size[0] * size[1] > max_pixels:
                 raise DataError(_too_large(name, f"{size[0]}×{size[1]} pixels", max_pixels))
-            pixels, turned, same = prepared(image, image_size, name=name)
-            remark = _remark(image, pixels)
-            if image.format in ("JPEG", "MPO"):
-                if b"\xff\xd9" not in (bare := _without_metadata(data)):  # libjpeg takes zeros for pixels
-                    raise OSError("its end is missing")
-                same = hashlib.sha256(bare).hexdigest() if min(size) >= 2 * LEAST else same
+            jpeg, bare = image.format in ("JPEG", "MPO"), b""
+            upright, pixels = prepared(image, image_size, name=name)
+            turned, remark = _turned(image), _remark(image, pixels)
+            if jpeg and b"\xff\xd9" not in (bare := _without_metadata(data)):  # libjpeg takes zeros for pixels
+                raise OSError("its end is missing")
+            same = hashlib.sha256(bare).hexdigest() if jpeg and min(size) >= 2 * LEAST else digest(upright)
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -121,23 +121,27 @@ def check_size(image_size: int) -> None:
     check_room(image_size, 1, network=0)
 
 
-def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Tensor, bool, str]:
-    """An opened picture as `load_image` gives it, whether its EXIF entry turned it, and a digest of all its pixels.
-
-    Raises DataError.
-    """
+def prepared(image: Image.Image, image_size: int, *, name: str) -> tuple[Image.Image, Tensor]:
+    """An opened picture upright and RGB, and its central square as `load_image` gives it. Raises DataError."""
     try:
-        whole = to_rgb(image, image_size)
+        upright = to_rgb(image, image_size)
     except ValueError as error:
         if getattr(image, "tile", []):  # what the decoder did not finish is damaged
             raise
         raise DataError(f"{name!r} cannot be used: {error}.") from error
-    same = hashlib.sha256(f"{whole.size}".encode() + whole.tobytes()).hexdigest()
+    return upright, torch.from_numpy(square(upright, image_size))
+
+
+def digest(upright: Image.Image) -> str:
+    """Of all pixels of an upright RGB picture: the same for two files that show the same."""
+    return hashlib.sha256(f"{upright.size}".encode() + upright.tobytes()).hexdigest()
+
+
+def _turned(image: Image.Image) -> bool:
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
     except Exception:  # a damaged EXIF block says nothing against the pixels, which are already loaded
-        turned = False
-    return torch.from_numpy(square(whole, image_size)), turned, same
+        return False
 
 
 def _remark(image: Image.Image, pixels: Tensor) -> str:

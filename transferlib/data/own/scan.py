@@ -349,7 +349,7 @@ def _load(item: Item, image_size: int | None) -> Item:
         picture = decode_image(data, image_size or LOOK, name=item.name)
     except DataError as error:
         return replace(item, error=str(error))
-    item = replace(item, sha256=hashlib.sha256(data).hexdigest(), thumb=thumbnail(picture.pixels), **picture._asdict())
+    facts = picture._asdict() | {"sha256": hashlib.sha256(data).hexdigest(), "thumb": thumbnail(picture.pixels)}
     if (said := _MASKS.fullmatch(item.path.stem)) and any(item.path.parent.glob(f"{escape(said[1])}.*")):
-        item = replace(item, remark="; ".join(filter(None, (MASK, item.remark))))
-    return item if image_size else replace(item, pixels=None)
+        facts["remark"] = "; ".join(filter(None, (MASK, picture.remark)))
+    return replace(item, **facts if image_size else facts | {"pixels": None})
