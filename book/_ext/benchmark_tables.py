@@ -26,6 +26,7 @@ MISSING = "There are no measurements in this copy: `make bench` makes them and w
 PEERS = {
     "tl_feature_extraction": ("transferlib, feature extraction, one view", "feature extraction"),
     "tl_feature_extraction_4": ("transferlib, feature extraction, four views", "feature extraction"),
+    "tl_command_line": ("`transferlib train`, from the prompt to the report", "feature extraction"),
     "tl_fine_tuning": ("transferlib, fine-tuning", "fine-tuning"),
     "tl_progressive": ("transferlib, progressive unfreezing", "progressive unfreezing"),
     "tl_progressive_1": ("transferlib, progressive unfreezing, one view", "progressive unfreezing"),
@@ -41,6 +42,7 @@ PEERS = {
     "keras_b0_head": ("Keras, its own EfficientNetB0, frozen", ""),
 }
 RANDOM = "keras_b0_head"  # its weights are random, so its accuracy says nothing
+WHOLE = "tl_command_line"  # from the prompt, not from the end of the imports, so it has no place among the others
 LEARN = {None: "everything", 0: "the head", 1: "the head and one stage", 2: "the head and two stages"}
 
 Cells = list[dict[str, Any]]
@@ -143,7 +145,7 @@ class Page:
                 continue
             plain, kept = ([run["seconds"] for run in runs if run["kept"] == how] for how in (False, True))
             accuracy = "not comparable" if peer == RANDOM else number(middle(run["accuracy"] for run in runs), 3)
-            epochs = "–" if peer.startswith("sklearn") else str(len(runs[0]["curve"]))
+            epochs = str(len(runs[0]["curve"]) or "–")
             peaks = number(middle(run["peak_mb"] for run in runs if not run["kept"]), 0)
             rows.append([name, epochs, times(plain), times(kept), accuracy])
             rows[-1] += [self._reached(runs, goal, peer), peaks, _moved(runs)]
@@ -248,10 +250,11 @@ class Page:
         sets = self.sets
         figure = Figure(figsize=(9, 3.6 * len(sets)), layout="constrained")
         for axes, (data, size) in zip(figure.subplots(len(sets), squeeze=False)[:, 0], sets, strict=True):
-            markers = dict(zip(PEERS, "oD^s<Pp*XhvdH>8", strict=True))  # peers are black, so shape tells them apart
-            for peer, (name, strategy) in PEERS.items():
+            shown = {peer: look for peer, look in PEERS.items() if peer not in (RANDOM, WHOLE)}
+            markers = dict(zip(shown, "oD^s<Pp*XhvdH>", strict=True))  # peers are black, so shape tells them apart
+            for peer, (name, strategy) in shown.items():
                 runs = [r for r in self.runs if (r["peer"], r["data"], r["size"]) == (peer, data, size)]
-                if not runs or peer == RANDOM:
+                if not runs:
                     continue
                 x = [middle(r["seconds"] for r in runs if r["kept"] == kept) for kept in (False, True)]
                 y = middle(r["accuracy"] for r in runs)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import json
 import os
 import random
@@ -25,21 +24,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transferlib.engine.memory import keep_freed_memory
+
 ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT / "_build" / "bench" / "tf_efficientnet_lite0.safetensors"
 ARCHITECTURE = "tf_efficientnet_lite0"
 BATCH = 32
 # The weights want (pixel - 127) / 128; timm's own configuration for them is this, and the peers use it.
 MEAN = STD = (0.5, 0.5, 0.5)
-
-
-def keep_freed_memory() -> bool:
-    """transferlib's switch without importing transferlib, which would import torch first."""
-    spec = importlib.util.spec_from_file_location("allocator", ROOT / "transferlib" / "allocator.py")
-    assert spec and spec.loader
-    allocator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(allocator)
-    return bool(allocator.keep_freed_memory())
 
 
 @dataclass
@@ -419,33 +411,50 @@ def sklearn(job: Job) -> None:
 
 def transferlib(job: Job, strategy: str, **options: Any) -> None:
     """load_data on the folder, fit, evaluate. feature_extraction keeps its own 20 epochs: they cost milliseconds."""
-    import transferlib as tl
+    # By name: the package imports what it needs when that is first wanted, and imports are not on the clock.
+    import transferlib.data.own.folder
+    import transferlib.networks.lite0  # noqa: F401  timm is behind it
+    from transferlib import TransferModel, evaluate, fit, load_data, strategies
 
     job.start()
-    splits = tl.load_data("folder", path=job.data, image_size=job.size, on_bad="skip")
-    model = tl.TransferModel("efficientnet_lite0", len(splits.classes), seed=job.seed)
+    splits = load_data("folder", path=job.data, image_size=job.size, on_bad="skip")
+    model = TransferModel("efficientnet_lite0", len(splits.classes), seed=job.seed)
     probe = strategy == "feature_extraction"
     if strategy == "progressive_unfreezing":
         options["steps"] = min(4, job.epochs)
-    plan = getattr(tl, strategy)(**({} if probe else {"epochs": job.epochs}), batch_size=BATCH, **options)
+    plan = getattr(strategies, strategy)(**({} if probe else {"epochs": job.epochs}), batch_size=BATCH, **options)
 
     def note(epoch: Any) -> None:
         def score() -> float:
             modes = {module: module.training for module in model.modules()}
-            share = tl.evaluate(model, splits.test).accuracy
+            share = evaluate(model, splits.test).accuracy
             for module, mode in modes.items():
                 module.training = mode
             return share
 
         job.epoch(epoch.val_accuracy, None if probe else score)
 
-    run = tl.fit(model, splits, plan, seed=job.seed, progress=note)
-    job.finish(tl.evaluate(model, splits.test).accuracy)
+    run = fit(model, splits, plan, seed=job.seed, progress=note)
+    job.finish(evaluate(model, splits.test).accuracy)
     job.facts["images"] = [len(splits.train), len(splits.val), len(splits.test)]
     job.facts["notes"] = [*splits.notes, *run.notes]
     if probe:
         names = build().state_dict()  # timm's names, in the order that prepare.weights has checked
         job.frozen(dict(zip(names, model.stages.state_dict().values(), strict=True)))
+
+
+def command_line(job: Job) -> None:
+    """`transferlib train FOLDER`, from the shell's prompt to the written report: start-up and intervals are in."""
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        told = [str(job.data), "--image-size", str(job.size), "--on-bad", "skip", "--seed", str(job.seed)]
+        told += ["--batch-size", str(BATCH), "--out", str(Path(place, "run")), "--json"]
+        job.start()
+        done = subprocess.run([sys.executable, "-m", "transferlib", "train", *told], stdout=subprocess.PIPE, check=True)
+        job.finish(json.loads(done.stdout)["test"]["accuracy"])
+    job.facts["peak_mb"] = job.facts["peak_mb_worker"]  # the command is this process's only child
 
 
 # The physical limits: the least that a run must do, with nothing around it.
@@ -567,6 +576,7 @@ PEERS: dict[str, tuple[Callable[[Job], None], int]] = {
     "sklearn_workers": (sklearn, CORES),
     "tl_feature_extraction": (lambda job: transferlib(job, "feature_extraction"), 0),
     "tl_feature_extraction_4": (lambda job: transferlib(job, "feature_extraction", views=4), 0),
+    "tl_command_line": (command_line, 0),
     "tl_fine_tuning": (lambda job: transferlib(job, "fine_tuning"), 0),
     "tl_progressive": (lambda job: transferlib(job, "progressive_unfreezing"), 0),
     "tl_progressive_1": (lambda job: transferlib(job, "progressive_unfreezing", views=1), 0),

@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peers import keep_freed_memory
 from prepare import CACHE, folder
+
+from transferlib.engine.memory import keep_freed_memory
 
 VIEWS: tuple[int | None, ...] = (1, 2, 4, 8, None)
 SETS: dict[str, dict[str, Any]] = {

@@ -87,6 +87,9 @@ def _rows(part: _Set) -> Iterable[dict[str, Any]]:
             tutorial = part.value("tutorial_head", kept, scaled)
             name = f"{text}: how many times faster than the tutorial's 25 epochs (scaled up), the tutorial {how}"
             yield from row(name, tutorial / part.seconds(peer, True), f"≥ {least}", n(peer))
+    whole = part.seconds("tl_command_line", True) / part.value(recipe, True, lambda run: run["wall"])
+    text = "command line, probe: seconds from the prompt to the written report / the recipe's process to its score"
+    yield from row(text, whole, "≤ 1.0", n("tl_command_line"))
     limit = part.value("limit_forward", True, lambda run: _sum(run["decode"]) + _sum(run["forward"]))
     yield from row("probe: seconds / bare pass with decoding", part.seconds(probe, True) / limit, "≤ 1.15", n(probe))
 
