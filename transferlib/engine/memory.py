@@ -52,7 +52,7 @@ def halving(action: Callable[[int], T], size: int, told: str = "a batch") -> T:
 
 
 def in_pieces(function: Callable[[Tensor], Tensor], inputs: Tensor, size: int) -> Tensor:
-    """`function` of inputs, (N, …), of so many at a time. Where no input changes what another gives, only rounding differs."""
+    """`function` of inputs, (N, …), so many at a time: where none changes what another gives, only rounding differs."""
     return torch.cat([function(piece) for piece in torch.split(inputs, size)])
 
 
