@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 
 from transferlib.data.splits import Split
+from transferlib.engine.memory import evaluated
 from transferlib.errors import DataError
-from transferlib.features import evaluated
 from transferlib.files.waiting import waiting
 from transferlib.model import TransferModel
 

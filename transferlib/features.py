@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from transferlib.data.transforms import Augment, augment
-from transferlib.engine.memory import batched, halving, in_pieces
+from transferlib.engine.memory import batched, evaluated, halving, in_pieces
 from transferlib.engine.processes import Processes
 from transferlib.engine.state import State
 from transferlib.errors import TransferError
 from transferlib.files.tensors import hash_of, mapped_tensor
 from transferlib.files.waiting import each
-from transferlib.model import TransferModel, evaluating
+from transferlib.model import TransferModel
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +40,6 @@ def prefix(model: TransferModel, stages: int) -> Callable[[Tensor], Tensor]:
 def suffix(model: TransferModel, stages: int) -> nn.Module:
     """From what comes out of the first `stages` stages to logits, (N, num_classes)."""
     return nn.Sequential(*model.stages[stages:], model.head)
-
-
-def evaluated(model: TransferModel, part: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
-    """What a part of the model, or all of it, makes of raw inputs, (N, …): float, on the processor, no gradients.
-
-    The model is in evaluation mode meanwhile and afterwards as it was.
-    """
-
-    def run(batch: Tensor) -> Tensor:
-        there = batch.to(model.device)
-        return in_pieces(part, there, model.preprocess.at_once(there)).float().cpu()
-
-    with evaluating(model):
-        return batched(run, inputs, batch_size)
 
 
 def extract_features(model: TransferModel, inputs: Tensor, *, batch_size: int = 32) -> Tensor:

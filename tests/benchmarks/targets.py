@@ -105,6 +105,9 @@ def _rows(part: _Set) -> Iterable[dict[str, Any]]:
             fastest = min(times, key=times.__getitem__)
             text = f"fine-tuning, an epoch in which all learns: how many times faster than the fastest peer {how}"
             yield from row(f"{text} ({fastest})", times[fastest] / ours, least, n("tl_fine_tuning"))
+            bare = _phase(part, None, "steps") + _phase(part, None, "val")
+            text = f"what there is to be had: how many times faster than that peer {how} bare steps and scoring are"
+            yield from row(text, times[fastest] / bare)
     for peer, text in (("tl_fine_tuning", "fine-tuning"), ("tl_progressive_1", "progressive unfreezing, one view")):
         runs = part.of(peer, True)
         bare = _bare(part, runs[0]["epochs"], peer == "tl_fine_tuning") if runs else None
@@ -118,14 +121,17 @@ def _rows(part: _Set) -> Iterable[dict[str, Any]]:
     yield from _memory(part, row)
 
 
+def _phase(part: _Set, learn: int | None, what: str) -> float:
+    """Bare seconds of an epoch in which the last `learn` stages and the head learn; None: everything."""
+    runs = part.of("limit_steps", True)
+    return plain_median(phase[what] for run in runs for phase in run["phases"] if phase["learn"] == learn)
+
+
 def _bare(part: _Set, epochs: int, full: bool) -> tuple[float, float] | None:
     """Least seconds of a run: of its steps alone, and with decoding, validation and test."""
-    forward, stepping = part.of("limit_forward", True), part.of("limit_steps", True)
-    if not forward or not stepping:
+    forward = part.of("limit_forward", True)
+    if not forward or not part.of("limit_steps", True):
         return None
-
-    def one(learn: int | None, what: str) -> float:
-        return plain_median(phase[what] for run in stepping for phase in run["phases"] if phase["learn"] == learn)
 
     if full:
         plan: list[int | None] = [None] * epochs
@@ -134,8 +140,8 @@ def _bare(part: _Set, epochs: int, full: bool) -> tuple[float, float] | None:
         lengths = [epochs // phases + (k >= phases - epochs % phases) for k in range(phases)]
         learn = [*range(phases - 1), None]
         plan = [stage for stage, length in zip(learn, lengths, strict=True) for _ in range(length)]
-    steps = sum(one(learn, "steps") for learn in plan)
-    val = sum(one(learn, "val") for learn in plan)
+    steps = sum(_phase(part, learn, "steps") for learn in plan)
+    val = sum(_phase(part, learn, "val") for learn in plan)
 
     def of(*parts: str) -> float:
         return plain_median(sum(run["forward"][name] for name in parts) for run in forward)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from transferlib.files.waiting import each
+from transferlib.model import TransferModel, evaluating
 
 log = logging.getLogger(__name__)
 
@@ -64,3 +65,17 @@ def batched(function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: in
         return torch.cat([function(batch) for batch in each(torch.split(inputs, size), "running the network, batches")])
 
     return halving(run, batch_size, f"batches of {batch_size}")
+
+
+def evaluated(model: TransferModel, part: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
+    """What a part of the model, or all of it, makes of raw inputs, (N, …): float, on the processor, no gradients.
+
+    The model is in evaluation mode meanwhile and afterwards as it was.
+    """
+
+    def run(batch: Tensor) -> Tensor:
+        there = batch.to(model.device)
+        return in_pieces(part, there, model.preprocess.at_once(there)).float().cpu()
+
+    with evaluating(model):
+        return batched(run, inputs, batch_size)
