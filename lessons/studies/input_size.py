@@ -3,11 +3,13 @@
     python lessons/studies/input_size.py  # every cell that input_size.json does not hold yet: hours on one core
     python lessons/studies/input_size.py --folder "ants and bees=PHOTOS"  # also photographs of your own
 
+Of the recorded isic9 the folder is the part Train, divided here; that of ants and bees has a division of its own.
+
 A cell has two sizes. `kept` is the side in which the data set holds a picture: all the detail that there is. `seen` is
 the side at which the network sees it, brought there by bicubic interpolation. From 64 kept to 128 seen there is
 nothing new in the picture; kept at 128, it is drawn or cut with that detail. Validation (64 images) chooses the epoch,
 nobody augments, the test split (400, of a folder what it has) is read once. The small network is recorded at one size
-and of one seed so far: on the map validation chooses between two sizes for it.
+and of one seed: on the map validation chooses between two sizes for it.
 """
 
 from __future__ import annotations
