@@ -8,7 +8,7 @@ import transferlib as tl
 from transferlib.data.transforms import augment
 from transferlib.engine.processes import Processes
 from transferlib.engine.state import Keeping
-from transferlib.errors import TransferError
+from transferlib.errors import DataError, TransferError
 from transferlib.features import cache_bytes, cache_features, keepable
 from transferlib.networks import backbone
 from transferlib.training import begin
@@ -49,9 +49,14 @@ def test_images_that_are_large_together_pass_in_pieces_and_give_the_same(monkeyp
 
 def test_views_are_drawn_alike_however_many_images_are_computed_at_a_time(monkeypatch):
     images, model = stripes(10, 0).images, small_model().freeze_to(5)
-    whole = cache_features(model, images, views=3, kind="crop", seed=3)
+    whole = cache_features(model, images, views=3, kind="dihedral", seed=3)
     monkeypatch.setattr(backbone, "AT_ONCE", 1)
-    torch.testing.assert_close(cache_features(model, images, views=3, kind="crop", seed=3), whole)
+    torch.testing.assert_close(cache_features(model, images, views=3, kind="dihedral", seed=3), whole)
+
+
+def test_a_kind_of_change_that_there_is_not_is_refused_and_not_taken_for_another():
+    with pytest.raises(DataError, match="'crop' is unknown: choose none, flip or dihedral"):
+        augment(stripes(4, 0).images, "crop", torch.Generator())
 
 
 def test_the_size_is_known_beforehand():

@@ -34,7 +34,7 @@ def prefix(model: TransferModel, stages: int) -> Callable[[Tensor], Tensor]:
     def run(inputs: Tensor) -> Tensor:
         return cast(Tensor, body(model.preprocess.apply(inputs)))
 
-    return lambda inputs: in_pieces(run, inputs, model.preprocess.at_once(inputs))
+    return lambda inputs: in_pieces(run, inputs, model.preprocess.at_once(inputs, inputs.device))
 
 
 def suffix(model: TransferModel, stages: int) -> nn.Module:

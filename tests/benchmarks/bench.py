@@ -51,7 +51,7 @@ class Cell:
     round: int
 
 
-# peer: (epochs, rounds as it comes, rounds with the allocator setting). Together about half an hour on two cores, so
+# peer: (epochs, rounds as it comes, rounds with the allocator setting). Together some forty minutes on two cores, so
 # the long runs are few; --rounds has more of them.
 Plan = dict[tuple[str, int], dict[str, tuple[int, int, int]]]
 PLAN: Plan = {

@@ -20,7 +20,7 @@ def augment(images: Tensor, kind: Augment, generator: torch.Generator) -> Tensor
 
     kind may be a function of your own, for instance a transform of torchvision.transforms.v2. It gets one
     image at a time, (3, H, W), since a transform changes all of a batch alike; its random numbers are
-    torch's, seeded from `generator`. Raises DataError when its images do not fit together.
+    torch's, seeded from `generator`. Raises DataError when its images do not fit together, and for an unknown kind.
 
     >>> images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     >>> augment(images, "flip", torch.Generator().manual_seed(0)).shape
@@ -30,6 +30,8 @@ def augment(images: Tensor, kind: Augment, generator: torch.Generator) -> Tensor
         return images
     if callable(kind):
         return _each(images, kind, generator)
+    if kind not in ("flip", "dihedral"):
+        raise DataError(f"augment={kind!r} is unknown: choose none, flip or dihedral, or give a function of an image.")
     n, _, height, width = images.shape
 
     def at_random(change: Callable[[Tensor], Tensor]) -> Tensor:

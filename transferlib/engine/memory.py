@@ -72,10 +72,6 @@ def evaluated(model: TransferModel, part: Callable[[Tensor], Tensor], inputs: Te
 
     The model is in evaluation mode meanwhile and afterwards as it was.
     """
-
-    def run(batch: Tensor) -> Tensor:
-        there = batch.to(model.device)
-        return in_pieces(part, there, model.preprocess.at_once(there)).float().cpu()
-
+    size = min(batch_size, model.preprocess.at_once(inputs, model.device))
     with evaluating(model):
-        return batched(run, inputs, batch_size)
+        return batched(lambda batch: part(batch.to(model.device)).float().cpu(), inputs, size)

@@ -37,8 +37,8 @@ class Preprocessing:
         """The same for a network that sees so much of an input: pixels of an image's side, tokens of a text."""
         raise NotImplementedError
 
-    def at_once(self, inputs: Tensor) -> int:
-        """How many such inputs, one or more, are best computed at a time where nothing learns."""
+    def at_once(self, inputs: Tensor, device: torch.device) -> int:
+        """How many such inputs, one or more, the device best computes at a time where nothing learns."""
         return max(1, len(inputs))
 
     def notes(self, inputs: Tensor) -> list[str]:
@@ -99,10 +99,10 @@ class Preprocess(Preprocessing):
         mean, std = (inputs.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (inputs - mean) / std
 
-    def at_once(self, inputs: Tensor) -> int:
-        """As many as have `AT_ONCE` pixels; of a graphics card, all."""
-        if inputs.device.type != "cpu" or inputs.ndim != 4:
-            return super().at_once(inputs)
+    def at_once(self, inputs: Tensor, device: torch.device) -> int:
+        """As many as have `AT_ONCE` pixels; on a graphics card, all."""
+        if device.type != "cpu" or inputs.ndim != 4:
+            return super().at_once(inputs, device)
         side = self.input_size or min(inputs.shape[2:])
         return max(1, AT_ONCE // max(1, side * side))
 

@@ -352,4 +352,5 @@ def _load(item: Item, image_size: int | None) -> Item:
     facts = picture._asdict() | {"sha256": hashlib.sha256(data).hexdigest(), "thumb": thumbnail(picture.pixels)}
     if (said := _MASKS.fullmatch(item.path.stem)) and any(item.path.parent.glob(f"{escape(said[1])}.*")):
         facts["remark"] = "; ".join(filter(None, (MASK, picture.remark)))
-    return replace(item, **facts if image_size else facts | {"pixels": None})
+    facts["pixels"] = picture.pixels if image_size else None
+    return replace(item, **facts)
