@@ -23,6 +23,7 @@ from transferlib.cli import main
 from transferlib.data.own.folder import labelled_split
 from transferlib.data.own.scan import outside
 from transferlib.data.splits import encode
+from transferlib.engine.memory import batched
 from transferlib.engine.processes import pick_device
 from transferlib.errors import DataError, TransferError
 from transferlib.evaluation import score
@@ -314,11 +315,23 @@ def test_one_long_text_that_makes_all_too_large_is_refused_by_its_beginning():
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_a_network_that_would_see_too_much_takes_smaller_batches_and_then_refuses(caplog):
+# predict takes such pictures one by one anyway
+@pytest.mark.parametrize(("run", "sizes"), [(tl.predict, []), (batched, [16, 8, 4, 2, 1])])
+def test_a_network_that_would_see_too_much_takes_smaller_batches_and_then_refuses(caplog, run, sizes):
+    model, images = tl.TransferModel("small_cnn", 2, pretrained=False, input_size=4500), stripes(4, 0).images
     with pytest.raises(MemoryError, match=r"4500×4500 pixels would take .* 3952 would fit"):
-        tl.predict(tl.TransferModel("small_cnn", 2, pretrained=False, input_size=4500), stripes(4, 0).images)
+        run(model, images)
     assert backbone.LAYER * 3952**2 <= 2 * 10**9 < backbone.LAYER * 3953**2
-    assert [record.args[0] for record in caplog.records] == [16, 8, 4, 2, 1]
+    assert [record.args[0] for record in caplog.records] == sizes
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_pictures_that_only_together_are_too_large_are_seen_without_a_try_in_vain(caplog):
+    model, images = tl.TransferModel("small_cnn", 2, pretrained=False, input_size=1000), stripes(24, 0).images
+    with pytest.raises(MemoryError, match="1000×1000"):
+        model(images)
+    assert tl.predict(model, images).shape == (24, 2)
+    assert not caplog.records
 
 
 def test_what_is_free_is_known_and_a_container_counts(monkeypatch):
